@@ -1,0 +1,1 @@
+"""TinyTorch beside its peers: one run, interleaved, as ratios."""

@@ -1,0 +1,49 @@
+"""`tito journey`: train the models, see where their time goes, and find all of it on one page."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from tinytorch import console
+
+ALL = "all"
+
+
+@click.command(name="journey")
+@click.argument("model", default=ALL, metavar="[mlp|cnn|gpt|all]")
+@click.option("--quick", is_flag=True, help="Fewer steps, a part of the test data: within a minute.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("journey"),
+    show_default=True,
+    help="Folder for the report.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of all that is drawn."
+)
+@click.option(
+    "--picture", type=click.Path(path_type=Path), metavar="FILE", help="Draw an SVG of the run, too."
+)
+def command(model: str, quick: bool, out: Path, seed: int, picture: Path | None) -> None:
+    """Train an MLP and a CNN on images and a GPT on text, then profile them.
+
+    All three take up to five minutes on two cores. The report is one page that needs nothing else,
+    index.html, with all figures in journey.json beside it.
+    """
+    from tinytorch import models
+    from tinytorch.journey import FULL, QUICK, take_journey
+    from tinytorch.journey.report import say_summary
+    from tinytorch.journey.run import STAGES
+
+    names = models.names() if model == ALL else [model]
+    words = ["tito", "journey", *([model] if model != ALL else []), *(["--quick"] if quick else [])]
+    words += [f"--seed={seed}"] if seed else []
+    journey = take_journey(
+        names, out, scale=QUICK if quick else FULL, seed=seed, command=shlex.join(words), picture=picture
+    )
+    say_summary(journey, STAGES)
+    console.say(f"Report: {out / 'index.html'}")

@@ -1,0 +1,103 @@
+"""The group of commands: help without imports, one line for an error, an exit code for each way to end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+import click
+
+from tinytorch import console
+from tinytorch.errors import TinyTorchError
+
+# name: (module whose `command` it is, one line of help, shown without importing the module)
+COMMANDS = {
+    "journey": ("tinytorch.cli.journey", "Train an MLP, a CNN and a GPT, then see where their time goes."),
+    "train": ("tinytorch.cli.train", "Train one model on one data set."),
+    "data": ("tinytorch.cli.data", "List, describe and fetch data sets."),
+}
+INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
+
+
+@dataclass
+class Settings:
+    """What the options before the command say."""
+
+    debug: bool = False
+
+
+class LazyGroup(click.Group):
+    """A group that knows the names and one-line helps of its commands and imports only the one that runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands, the main job first."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command; None for a name that is not in the table."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands with their lines from the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    """Write the version of the installed distribution and leave."""
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        console.say(f"tito {version('tinytorch-lab')}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, callback=_version, expose_value=False, is_eager=True, help="Show the version."
+)
+@click.option("--quiet", "-q", is_flag=True, help="Show results and errors only.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_obj
+def tito(settings: Settings, quiet: bool, debug: bool) -> None:
+    """TinyTorch: a machine-learning framework to read, trust and use.
+
+    Start with "tito journey".
+    """
+    console.set_quiet(quiet)
+    settings.debug = debug
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `tito` and leave with 0 (done), 1 (an error, in one line), 2 (wrong usage) or 130 (Ctrl-C)."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run `tito` with these arguments and return its exit code."""
+    settings = Settings()
+    try:
+        code = tito.main(list(arguments), prog_name="tito", standalone_mode=False, obj=settings)
+        return code if isinstance(code, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        console.get().complain("tito: interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away (`tito ... | head`): standard output goes nowhere, so closing it is quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (TinyTorchError, OSError) as error:
+        if settings.debug:
+            raise
+        console.get().complain(f"tito: {' '.join(str(error).split())}")
+        return 1

@@ -1,0 +1,29 @@
+"""The errors a user can meet: each says what was given, what was expected and the likely cure."""
+
+
+class TinyTorchError(Exception):
+    """Base of every error raised on purpose by TinyTorch."""
+
+
+class ShapeError(TinyTorchError, ValueError):
+    """Shapes, axes or indices that do not fit together."""
+
+
+class DTypeError(TinyTorchError, TypeError):
+    """A value or dtype that an operation does not take."""
+
+
+class GradientError(TinyTorchError, RuntimeError):
+    """A gradient that was asked for but cannot be computed."""
+
+
+class DataError(TinyTorchError, ValueError):
+    """A data set, file or batch that is missing, damaged or out of range."""
+
+
+class CheckpointError(TinyTorchError, RuntimeError):
+    """Weights or training state that cannot be saved or loaded."""
+
+
+class TrainingError(TinyTorchError, RuntimeError):
+    """Training that cannot go on, such as a loss that is no longer finite."""

@@ -1,0 +1,85 @@
+"""What the stages of the journey share: how much to do, the run they take part in, what a stage is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from tinytorch.models.registry import Model
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much work a journey does. None takes all there is."""
+
+    name: str
+    recipe: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what differs, by model
+    train_images: int | None = None
+    test_images: int | None = None
+    text_seconds: float | None = 110.0  # of training, with validation on the way; None: the recipe's steps
+    curve_points: int = 20  # how often the GPT is validated on the way
+    validation_windows: int = 128
+    test_bytes: int | None = None
+    new_bytes: int = 400
+    latency_runs: int = 400
+    observed_runs: int = 20
+
+
+FULL = Scale("full", recipe={"cnn": {"epochs": 12}})
+QUICK = Scale(
+    "quick",
+    test_images=2_000,
+    recipe={"mlp": {"epochs": 5}, "cnn": {"epochs": 2}},
+    text_seconds=14.0,
+    curve_points=8,
+    validation_windows=64,
+    test_bytes=32_768,
+    new_bytes=200,
+    latency_runs=100,
+    observed_runs=10,
+)
+
+
+@dataclass
+class Journey:
+    """One run: its settings, the models it has trained so far, and the results of its stages so far."""
+
+    names: tuple[str, ...]
+    scale: Scale = FULL
+    seed: int = 0
+    command: str = "tito journey"
+    models: dict[str, Model] = field(default_factory=dict)
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+R = TypeVar("R")
+
+
+class Stage(ABC, Generic[R]):
+    """One station of the journey, visited by each model; its result is a dataclass that JSON can hold.
+
+    A new stage is a subclass, an entry in `STAGES`, and a template `<name>.html.jinja` if it keeps the
+    `section` it inherits.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    @abstractmethod
+    def run(self, journey: Journey, model: str) -> R:
+        """Do the work for one model; reads and adds to `journey.models`."""
+
+    @abstractmethod
+    def figures(self, result: R) -> dict[str, str]:
+        """What belongs into the table at the end: a text for each column, units included."""
+
+    def section(self, journey: Journey, results: Mapping[str, R]) -> Markup:
+        """The stage's part of the page."""
+        from tinytorch.journey.page import render
+
+        return render(f"{self.name}.html.jinja", stage=self, journey=journey, results=results)

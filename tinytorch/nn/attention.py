@@ -1,0 +1,82 @@
+"""Multi-head self-attention, and what a cache of keys and values must offer.
+
+The mask convention, here and everywhere: a mask is boolean, and True means *may attend*. It broadcasts to
+(batch, heads, queries, keys). `causal=True` needs no mask: query i of t sees the keys up to i + s - t of s,
+so that the last query sees all keys, those of a cache included.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tinytorch.errors import ShapeError
+from tinytorch.nn.layers import Linear
+from tinytorch.nn.module import Module
+from tinytorch.ops.attention import attention
+from tinytorch.random import Generator
+from tinytorch.tensor import Tensor
+
+
+class KVCacheLike(Protocol):
+    """Keeps the keys and values of earlier positions, so that a model computes only the new ones."""
+
+    @property
+    def length(self) -> int:
+        """Positions that every layer holds; a model reads it before the first `append` of a pass."""
+
+    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store k and v: (batch, heads, t, d); return all of the layer: (batch, heads, length + t, d)."""
+
+
+class MultiHeadAttention(Module):
+    """Self-attention in num_heads parts of the features; x: (batch, t, embed_dim), result the same shape.
+
+    `layer` is the number under which a cache files this module's keys and values.
+    Vaswani et al., "Attention is all you need", 2017. Raises ShapeError unless num_heads divides embed_dim.
+
+    >>> from tinytorch.tensor import ones
+    >>> MultiHeadAttention(embed_dim=8, num_heads=2)(ones(1, 3, 8), causal=True).shape
+    (1, 3, 8)
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        bias: bool = True,
+        *,
+        layer: int = 0,
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if num_heads < 1 or embed_dim % num_heads:
+            raise ShapeError(f"MultiHeadAttention: {num_heads} heads do not divide embed_dim {embed_dim}")
+        self.embed_dim, self.num_heads, self.layer = embed_dim, num_heads, layer
+        self.q_proj = Linear(embed_dim, embed_dim, bias, generator=generator)
+        self.k_proj = Linear(embed_dim, embed_dim, bias, generator=generator)
+        self.v_proj = Linear(embed_dim, embed_dim, bias, generator=generator)
+        self.out_proj = Linear(embed_dim, embed_dim, bias, generator=generator)
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        cache: KVCacheLike | None = None,
+    ) -> Tensor:
+        """Attend within x, and to what the cache holds; `mask`: bool, True = may attend."""
+        if x.ndim != 3:
+            raise ShapeError(f"MultiHeadAttention: input {x.shape}, expected (batch, t, {self.embed_dim})")
+        q, k, v = self._heads(self.q_proj(x)), self._heads(self.k_proj(x)), self._heads(self.v_proj(x))
+        if cache is not None:
+            k, v = cache.append(self.layer, k, v)
+        out = attention(q, k, v, mask, causal)
+        return self.out_proj(out.permute(0, 2, 1, 3).reshape(x.shape))  # type: ignore[no-any-return]
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """(batch, t, embed_dim) seen as (batch, heads, t, head_dim)."""
+        batch, t, dim = x.shape
+        return x.reshape(batch, t, self.num_heads, dim // self.num_heads).permute(0, 2, 1, 3)
+
+    def extra_repr(self) -> str:
+        return f"{self.embed_dim}, num_heads={self.num_heads}"

@@ -1,0 +1,401 @@
+"""What an op is, and the one place where arrays are computed: everything else watches ops run."""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+
+import numpy as np
+
+from tinytorch.errors import DTypeError, GradientError, TinyTorchError
+from tinytorch.ops.spec import RANK, Array, Spec, bool_, float32, int64, result_type
+
+if TYPE_CHECKING:
+    from tinytorch.tensor import Tensor
+
+Gradient: TypeAlias = "Tensor | Callable[[], Tensor] | None"
+
+
+class Ghost(Spec):
+    """What a node keeps of an input whose data backward does not need: its spec and where it came from."""
+
+    __slots__ = ("_node", "requires_grad")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.shape = tensor._array.shape
+        self.dtype = tensor._array.dtype
+        self.requires_grad = tensor.requires_grad
+        self._node = tensor._node
+
+
+class Node:
+    """One op that ran with gradients on: its inputs, what `vjp` keeps of its outputs, its module."""
+
+    __slots__ = ("aux", "epoch", "inputs", "op", "out", "path")
+
+    def __init__(
+        self,
+        op: Op,
+        inputs: tuple[Tensor | Ghost, ...],
+        out: Array | None,
+        aux: tuple[Array, ...],
+        path: str,
+    ) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.out = out
+        self.aux = aux
+        self.path = path
+        self.epoch = _clock.now
+
+    def free(self) -> None:
+        """Let go of inputs and outputs once backward has used them; a node without inputs is a freed one."""
+        self.inputs, self.out, self.aux = (), None, ()
+
+
+class OpEvent:
+    """One op as a watcher sees it: `start` and `end` in ns on `perf_counter_ns`, around the kernel alone."""
+
+    __slots__ = ("backward", "end", "inputs", "op", "outputs", "path", "start")
+
+    def __init__(
+        self,
+        op: Op,
+        inputs: tuple[Tensor, ...],
+        outputs: tuple[Tensor, ...],
+        path: str,
+        backward: bool,
+        start: int,
+        end: int,
+    ) -> None:
+        self.op, self.inputs, self.outputs = op, inputs, outputs
+        self.path, self.backward, self.start, self.end = path, backward, start, end
+
+
+class Observer(Protocol):
+    """Whoever watches ops: profiler, tracer, a test."""
+
+    def on_op(self, event: OpEvent) -> None:
+        """Called after each op with its inputs and outputs."""
+
+    def on_exit(self, tensor: Tensor, how: str) -> None:
+        """Called when a value leaves for Python through `.data`, `.item()`, `bool()` or `__array__`."""
+
+
+Kernel: TypeAlias = Callable[..., Any]
+
+
+_array_of = operator.attrgetter("_array")
+
+
+class _Clock:
+    """Counts in-place changes, so that a stale copy of a tensor's data can be recognised."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = 0
+
+
+class _Context(threading.local):
+    """What holds for the ops of this thread: gradients on or off, module path, watchers, backend."""
+
+    def __init__(self) -> None:
+        self.state = _State()
+
+
+class _State:
+    __slots__ = ("backend", "backward", "grad", "kernels", "observers", "path", "watched")
+
+    def __init__(self) -> None:
+        self.grad = True
+        self.path = ""
+        self.backward = False
+        self.observers: tuple[Observer, ...] = ()
+        self.backend = "numpy"
+        self.kernels: dict[type[Op], Kernel] = {}
+        self.watched = False
+
+
+_clock = _Clock()
+context = _Context()
+_backends: dict[str, dict[type[Any], Kernel]] = {"numpy": {}}
+
+
+class _Registry:
+    """Places that files of higher lessons fill on import."""
+
+    tensor: type[Tensor]
+    make: Callable[[Array], Tensor]
+    backward: Callable[..., None]
+
+
+registry = _Registry()
+
+
+def state() -> _State:
+    """The state of the calling thread: `grad`, `path`, `observers`, `backend`."""
+    return context.state
+
+
+class Op:
+    """One computation on arrays: what it computes, how its gradient flows, what it costs, how to test it.
+
+    A subclass with parameters is a dataclass that holds them as fields and holds nothing else.
+    """
+
+    keeps: ClassVar[tuple[int, ...] | None] = None
+    """Inputs whose data `vjp` reads (None: all); it sees a `Spec` of the others."""
+    keeps_output: ClassVar[bool] = False
+    """Whether `vjp` reads the data of output 0. Further outputs are always kept: they are for it."""
+    outputs: ClassVar[int] = 1
+    """Number of outputs; only output 0 carries a gradient."""
+    mutates: ClassVar[tuple[int, ...]] = ()
+    """Inputs that `forward` changes in place."""
+    is_view: ClassVar[bool] = False
+    """Whether the output may share memory with input 0."""
+    numpy_checks: ClassVar[bool] = False
+    """NumPy refuses what `infer` refuses, so `infer` need only run to explain a failure."""
+    higher_order: ClassVar[str] = "vjp"
+    """What gradients of gradients go through: "vjp", or "composite" where `vjp` calls ops without one."""
+    samples: ClassVar[Sequence[Any]] = ()
+    """Shapes of inputs to test with, or a `Sample` where parameters, dtypes or values matter."""
+
+    def infer(self, *inputs: Any, **_: Any) -> Any:
+        """Specs in, specs out; raises ShapeError or DTypeError; touches no data."""
+        raise NotImplementedError(f"{type(self).__name__} has no infer")
+
+    def forward(self, *inputs: Any, **_: Any) -> Any:
+        """Arrays in, array (or tuple of arrays) out."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def vjp(self, *g_out_and_inputs: Any, **_: Any) -> tuple[Gradient, ...]:
+        """Gradients of the inputs from that of output 0: Tensors, or functions called where one is wanted."""
+        raise GradientError(f"{self.name} has no gradient. Use detach() on its inputs if none is wanted.")
+
+    def flops(self, *out_and_inputs: Any, **_: Any) -> int | None:
+        """Work in FLOPs from specs alone, a multiply-add as 2; None lists the op as uncounted."""
+        return None
+
+    def composite(self, *inputs: Any, **_: Any) -> Any:
+        """The same result out of simpler ops; fused ops have it."""
+        raise NotImplementedError(f"{type(self).__name__} has no composite form")
+
+    @property
+    def name(self) -> str:
+        """The op's name in errors and tables, in lower case."""
+        return type(self).__name__.lower()
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Compute output 0, and record the op for backward where a gradient is wanted."""
+        state = context.state
+        if state.watched or self.outputs > 1:
+            return self.all(*inputs)[0]
+        if not self.numpy_checks:
+            self.infer(*inputs)
+            if self.mutates:
+                self._refuse_recording(state, inputs)
+        try:
+            out = registry.make(self.forward(*map(_array_of, inputs)))
+        except (ValueError, IndexError, TypeError):
+            self._explain(inputs)
+            raise
+        if state.grad:
+            for t in inputs:
+                if t.requires_grad:
+                    self._record(state, inputs, out, ())
+                    break
+        if self.is_view:
+            out._base = owner(inputs[0])
+        elif self.mutates:
+            self._mutated(inputs)
+        return out
+
+    def all(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Compute all outputs, with the kernel of the chosen backend, and tell the observers."""
+        state = context.state
+        if not self.numpy_checks:
+            self.infer(*inputs)
+        if self.mutates:
+            self._refuse_recording(state, inputs)
+        kernel = state.kernels.get(type(self)) if state.watched else None
+        start = time.perf_counter_ns()
+        try:
+            arrays = map(_array_of, inputs)
+            result = self.forward(*arrays) if kernel is None else kernel(self, *arrays)
+        except (ValueError, IndexError, TypeError):
+            self._explain(inputs)
+            raise
+        end = time.perf_counter_ns()
+        results = (result,) if self.outputs == 1 else result
+        outs = tuple(map(registry.make, results))
+        if state.grad:
+            for t in inputs:
+                if t.requires_grad:
+                    self._record(state, inputs, outs[0], tuple(results[1:]))
+                    break
+        if self.is_view:
+            outs[0]._base = owner(inputs[0])
+        elif self.mutates:
+            self._mutated(inputs)
+        for observer in state.observers:
+            observer.on_op(OpEvent(self, inputs, outs, state.path, state.backward, start, end))
+        return outs
+
+    def _explain(self, inputs: tuple[Tensor, ...]) -> None:
+        """Raise the error that says in TinyTorch's terms why NumPy refused, if `infer` knows."""
+        try:
+            self.infer(*inputs)
+        except TinyTorchError as error:
+            raise error from None
+
+    def _refuse_recording(self, state: _State, inputs: tuple[Tensor, ...]) -> None:
+        if state.grad and any(t.requires_grad for t in inputs):
+            raise GradientError(f"{self.name} changes a tensor in place: call it under no_grad()")
+
+    def _record(self, state: _State, inputs: tuple[Tensor, ...], out: Tensor, aux: tuple[Array, ...]) -> None:
+        if out._array.dtype.kind != "f":
+            return
+        kept: tuple[Tensor | Ghost, ...] = inputs
+        if self.keeps is not None:
+            keeps = self.keeps
+            kept = tuple(
+                t if i in keeps or (t.requires_grad and t._node is None) else Ghost(t)
+                for i, t in enumerate(inputs)
+            )
+        out._node = Node(self, kept, out._array if self.keeps_output else None, aux, state.path)
+        out.requires_grad = True
+
+    def _mutated(self, inputs: tuple[Tensor, ...]) -> None:
+        _clock.now += 1
+        for index in self.mutates:
+            owner(inputs[index])._epoch = _clock.now
+
+
+def leave(tensor: Tensor, how: str) -> Array:
+    """The array of a tensor on its way out to Python; watchers are told that it left."""
+    for observer in context.state.observers:
+        observer.on_exit(tensor, how)
+    return tensor._array
+
+
+def owner(tensor: Tensor) -> Tensor:
+    """The tensor whose memory this one looks at: itself unless it is a view."""
+    return tensor if tensor._base is None else tensor._base
+
+
+def epoch_of(tensor: Tensor) -> int:
+    """When the memory of this tensor was last changed in place."""
+    return owner(tensor)._epoch
+
+
+# ---------------------------------------------------------------- watchers and backends
+
+
+def _refresh(state: _State) -> None:
+    state.watched = bool(state.observers or state.kernels)
+
+
+@contextlib.contextmanager
+def observe(observer: Observer) -> Iterator[None]:
+    """Show every op of this thread to `observer` for the length of the block."""
+    state = context.state
+    before = state.observers
+    state.observers = (*before, observer)
+    _refresh(state)
+    try:
+        yield
+    finally:
+        state.observers = before
+        _refresh(state)
+
+
+def register_kernel(backend: str, op: type[Op]) -> Callable[[Kernel], Kernel]:
+    """Decorator: a backend's kernel for an op, called as `kernel(op, *arrays)` in place of `op.forward`."""
+
+    def add(kernel: Kernel) -> Kernel:
+        _backends.setdefault(backend, {})[op] = kernel
+        return kernel
+
+    return add
+
+
+@contextlib.contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Run the ops of this thread on another backend's kernels; an op it has none for runs on NumPy.
+
+    Raises ValueError for a name nobody registered.
+    """
+    if name not in _backends:
+        raise ValueError(f"backend {name!r} does not exist; there are: {', '.join(sorted(_backends))}")
+    state = context.state
+    before = state.backend, state.kernels
+    state.backend, state.kernels = name, _backends[name]
+    _refresh(state)
+    try:
+        yield
+    finally:
+        state.backend, state.kernels = before
+        _refresh(state)
+
+
+@contextlib.contextmanager
+def grad_mode(enabled: bool) -> Iterator[None]:
+    """Switch recording for backward on or off for the length of the block."""
+    state = context.state
+    before, state.grad = state.grad, enabled
+    try:
+        yield
+    finally:
+        state.grad = before
+
+
+# ---------------------------------------------------------------- arguments
+
+
+def lift(value: Any, like: Tensor | None = None) -> Tensor:
+    """A Tensor from a Tensor, array or number; a number takes the dtype of `like` where that can hold it."""
+    if isinstance(value, registry.tensor):
+        return value
+    if isinstance(value, bool | int | float):
+        dtype = int64 if isinstance(value, int) else float32
+        dtype = bool_ if isinstance(value, bool) else dtype
+        if like is not None:
+            dtype = dtype if RANK[dtype.kind] > RANK[like.dtype.kind] else like.dtype
+        try:
+            return registry.make(np.asarray(value, dtype))
+        except OverflowError:
+            raise DTypeError(
+                f"{value} does not fit into {dtype}. Cast the tensor with .to() first."
+            ) from None
+    return registry.tensor(value)
+
+
+def promote(a: Any, b: Any) -> tuple[Tensor, Tensor]:
+    """Both operands as Tensors of one dtype; at least one of them is a Tensor already."""
+    if isinstance(a, registry.tensor):
+        b = lift(b, a)
+    else:
+        b = lift(b)
+        a = lift(a, b)
+    if a.dtype != b.dtype:
+        dtype = result_type(a.dtype, b.dtype)
+        a, b = a.to(dtype), b.to(dtype)
+    return a, b
+
+
+class Sample:
+    """Inputs to test an op with: shapes (or arrays where values matter) and the range of random values.
+
+    `op` is None for an op without parameters, which is then made without any.
+    """
+
+    def __init__(
+        self, op: Op | None, *inputs: Any, low: float = -2.0, high: float = 2.0, differentiable: bool = True
+    ) -> None:
+        self.op, self.inputs = op, inputs
+        self.low, self.high, self.differentiable = low, high, differentiable

@@ -1,0 +1,170 @@
+"""Matrix products: `a @ b` of any rank, and the affine map of a linear layer."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from tinytorch.errors import ShapeError
+from tinytorch.ops.base import Gradient, Op, Sample
+from tinytorch.ops.shape import reshape
+from tinytorch.ops.spec import Array, Spec, broadcast, require_float
+
+if TYPE_CHECKING:
+    from tinytorch.tensor import Tensor
+
+
+class MatMul(Op):
+    """out = a @ b over the last two axes; leading axes broadcast.   da = g @ b^T,  db = a^T @ g"""
+
+    samples: ClassVar[Any] = [
+        ((3, 4), (4, 5)),
+        ((2, 3, 4), (4, 5)),
+        ((2, 1, 3, 4), (3, 4, 2)),
+        ((0, 4), (4, 5)),
+        ((3, 0), (0, 5)),
+    ]
+
+    def infer(self, a: Spec, b: Spec) -> Spec:
+        require_float("matmul", a, b)
+        if a.ndim < 2 or b.ndim < 2:
+            raise ShapeError(
+                f"matmul: {a.shape} @ {b.shape}: both need two axes or more. unsqueeze() adds one."
+            )
+        if a.shape[-1] != b.shape[-2]:
+            hint = ""
+            if a.shape[-1] == b.shape[-1]:
+                hint = " Did you mean w.mT?"
+            elif a.shape[-2] == b.shape[-2]:
+                hint = " Did you mean a.mT @ b?"
+            raise ShapeError(
+                f"matmul: {a.shape} @ {b.shape}: inner sizes {a.shape[-1]} and {b.shape[-2]} differ.{hint}"
+            )
+        lead = broadcast("matmul", a.shape[:-2], b.shape[:-2])
+        return Spec((*lead, a.shape[-2], b.shape[-1]), a.dtype)
+
+    def forward(self, a: Array, b: Array) -> Any:
+        return np.matmul(a, b)
+
+    def vjp(self, g: Tensor, out: Spec, a: Tensor, b: Tensor) -> tuple[Gradient, ...]:
+        return lambda: g @ b.mT, lambda: a.mT @ g
+
+    def flops(self, out: Spec, a: Spec, b: Spec) -> int:
+        return 2 * out.size * a.shape[-1]
+
+
+class Linear(Op):
+    """out = x @ w^T + b, all leading axes of x as rows.   dx = g @ w,  dw = g^T @ x,  db = sum of g over rows
+
+    One product over all rows instead of one for each batch entry, and no copy for the bias.
+    """
+
+    higher_order = "composite"
+    samples: ClassVar[Any] = [
+        ((3, 4), (5, 4), (5,)),
+        ((2, 3, 4), (5, 4), (5,)),
+        ((0, 4), (5, 4), (5,)),
+        ((4,), (5, 4), (5,)),
+    ]
+
+    def infer(self, x: Spec, w: Spec, b: Spec) -> Spec:
+        require_float("linear", x, w, b)
+        if w.ndim != 2 or b.shape != w.shape[:1]:
+            raise ShapeError(f"linear: weight {w.shape} and bias {b.shape}: expected (out, in) and (out,)")
+        if x.ndim < 1 or x.shape[-1] != w.shape[1]:
+            raise ShapeError(f"linear: input {x.shape} ends in {x.shape[-1:]}, the weight takes {w.shape[1]}")
+        return Spec((*x.shape[:-1], w.shape[0]), x.dtype)
+
+    def forward(self, x: Array, w: Array, b: Array) -> Any:
+        rows = _rows(x)
+        if 2 * len(rows) <= len(w):  # BLAS is at its best with the longer matrix first
+            out = np.add(np.matmul(w, rows.T).T, b, order="C")
+        else:
+            out = np.matmul(rows, w.T)
+            out += b
+        return out.reshape(*x.shape[:-1], w.shape[0])
+
+    def vjp(self, g: Tensor, out: Spec, x: Tensor, w: Tensor, b: Tensor) -> tuple[Gradient, ...]:
+        wanted = w.requires_grad or b.requires_grad
+        dw, db = _linear_weight_grad.all(g, x) if wanted else (None, None)
+        return lambda: _linear_input_grad(g, w), dw, db
+
+    def composite(self, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        lifted = x if x.ndim > 1 else x.unsqueeze(0)
+        out = lifted @ w.mT + b
+        return out if x.ndim > 1 else out.squeeze(0)
+
+    def flops(self, out: Spec, x: Spec, w: Spec, b: Spec) -> int:
+        return 2 * out.size * w.shape[1] + out.size
+
+
+class LinearInputGrad(Op):
+    """dx = g @ w, all leading axes of g as rows"""
+
+    numpy_checks = True
+    samples: ClassVar[Any] = [Sample(None, (2, 3, 5), (5, 4), differentiable=False)]
+
+    def infer(self, g: Spec, w: Spec) -> Spec:
+        return Spec((*g.shape[:-1], w.shape[1]), g.dtype)
+
+    def forward(self, g: Array, w: Array) -> Any:
+        return np.matmul(_rows(g), w).reshape(*g.shape[:-1], w.shape[1])
+
+    def flops(self, out: Spec, g: Spec, w: Spec) -> int:
+        return 2 * out.size * w.shape[0]
+
+
+class LinearWeightGrad(Op):
+    """dw = g^T @ x, db = sum of g, over all rows"""
+
+    outputs = 2
+    numpy_checks = True
+    samples: ClassVar[Any] = [Sample(None, (2, 3, 5), (2, 3, 4), differentiable=False)]
+
+    def infer(self, g: Spec, x: Spec) -> tuple[Spec, Spec]:
+        return Spec((g.shape[-1], x.shape[-1]), g.dtype), Spec(g.shape[-1:], g.dtype)
+
+    def forward(self, g: Array, x: Array) -> Any:
+        rows = _rows(g)
+        return np.matmul(rows.T, _rows(x)), np.matmul(np.ones(len(rows), g.dtype), rows)
+
+    def flops(self, out: tuple[Spec, Spec], g: Spec, x: Spec) -> int:
+        return 2 * g.size * x.shape[-1] + g.size
+
+
+def _rows(x: Array) -> Array:
+    """x as a matrix: all axes but the last are rows."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+_matmul, _linear = MatMul(), Linear()
+_linear_input_grad, _linear_weight_grad = LinearInputGrad(), LinearWeightGrad()
+
+
+def matmul(a: Tensor, b: Tensor) -> Tensor:
+    """a @ b; a: (..., n, k), b: (..., k, m), result (..., n, m); one axis stands for a row or a column.
+
+    Raises ShapeError where the inner sizes differ, DTypeError for integers.
+    """
+    if a.ndim >= 2 and b.ndim >= 2:
+        return _matmul(a, b)
+    if a.ndim == 0 or b.ndim == 0:
+        raise ShapeError(f"matmul: {a.shape} @ {b.shape}: a tensor without axes cannot be multiplied. Use *.")
+    left, right = a.ndim == 1, b.ndim == 1
+    if left and right:
+        out = _matmul(a.unsqueeze(0), b.unsqueeze(1))
+        return out.squeeze((0, 1))
+    out = _matmul(a.unsqueeze(0) if left else a, b.unsqueeze(-1) if right else b)
+    return out.squeeze(-2 if left else -1)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x @ weight^T + bias; x: (..., in), weight: (out, in), bias: (out,), result (..., out)."""
+    if bias is not None:
+        return _linear(x, weight, bias)
+    if x.ndim == 1:
+        return matmul(x, weight.mT)
+    out = _matmul(reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])), weight.mT)
+    return reshape(out, (*x.shape[:-1], weight.shape[0]))

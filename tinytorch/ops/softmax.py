@@ -1,0 +1,256 @@
+"""Softmax, its logarithm, and the cross-entropy that is built on both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from tinytorch.errors import DataError, DTypeError, ShapeError
+from tinytorch.ops.base import Gradient, Op, Sample
+from tinytorch.ops.compare import where
+from tinytorch.ops.index import gather
+from tinytorch.ops.spec import Array, Spec, normalize_axis, require_float
+
+if TYPE_CHECKING:
+    from tinytorch.tensor import Tensor
+
+COST = 8
+"""FLOPs an element of a softmax: maximum, subtraction, exp (4), sum, division."""
+
+_quiet = np.errstate(all="ignore")
+
+
+def moderate(x: Array) -> bool:
+    """Whether exponentials of x lose nothing and do not overflow, so that no maximum need be subtracted.
+
+    NumPy's maximum along short rows takes longer than all the rest of a softmax; over the whole array
+    it is cheap.
+    """
+    return bool(x.size and x.dtype != np.float16 and x.min() >= -30 and x.max() <= 30)
+
+
+@_quiet
+def softmax_rows(x: Array, is_moderate: bool) -> Array:
+    """Softmax of a contiguous x along its last axis, in its own memory; a row of only -inf gives zeros.
+
+    `is_moderate`: all of x but its -inf passed `moderate`.
+    """
+    rows = x.reshape(-1, x.shape[-1])
+    if not is_moderate:
+        top = rows.max(1, keepdims=True)
+        top[np.isneginf(top)] = 0
+        rows -= top
+    np.exp(rows, out=rows)
+    total = rows @ np.ones((rows.shape[1], 1), x.dtype)
+    total[total == 0] = 1
+    rows *= np.divide(1, total, out=total)
+    return x
+
+
+@dataclass
+class Softmax(Op):
+    """out = e ** a / sum of e ** a along an axis.   da = out * (g - sum of g * out)"""
+
+    axis: int
+    keeps: ClassVar[Any] = ()
+    keeps_output: ClassVar[bool] = True
+
+    def infer(self, a: Spec) -> Spec:
+        require_float("softmax", a)
+        if a.ndim == 0 or a.shape[self.axis] == 0:
+            raise ShapeError(f"softmax: {a.shape} has nothing along axis {self.axis}")
+        return Spec(a.shape, a.dtype)
+
+    def forward(self, a: Array) -> Any:
+        last = np.moveaxis(a, self.axis, -1).copy()
+        return np.moveaxis(softmax_rows(last, moderate(last)), -1, self.axis)
+
+    def vjp(self, g: Tensor, out: Tensor, a: Spec) -> tuple[Gradient, ...]:
+        return (out * (g - (g * out).sum(self.axis, keepdims=True)),)
+
+    def flops(self, out: Spec, a: Spec) -> int:
+        return COST * out.size
+
+
+@dataclass
+class LogSoftmax(Softmax):
+    """out = a - log(sum of e ** a) along an axis.   da = g - e ** out * sum of g"""
+
+    @_quiet
+    def forward(self, a: Array) -> Any:
+        top = a.max(self.axis, keepdims=True)
+        out = a - np.where(np.isneginf(top), 0, top)
+        out -= np.log(np.exp(out).sum(self.axis, keepdims=True))
+        return out
+
+    def vjp(self, g: Tensor, out: Tensor, a: Spec) -> tuple[Gradient, ...]:
+        return (g - out.exp() * g.sum(self.axis, keepdims=True),)
+
+
+@dataclass
+class CrossEntropy(Op):
+    """loss = -log softmax(logits)[label], mean, sum or per row.   dlogits = (p - target) * g / rows
+
+    Keeps the probabilities p. Rows whose label is `ignore_index` count for nothing.
+    """
+
+    label_smoothing: float = 0.0
+    ignore_index: int = -100
+    reduction: str = "mean"
+    outputs: ClassVar[int] = 2
+    higher_order: ClassVar[str] = "composite"
+
+    def infer(self, logits: Spec, labels: Spec) -> tuple[Spec, Spec]:
+        require_float("cross_entropy", logits)
+        if labels.dtype.kind != "i":
+            raise DTypeError(
+                f"cross_entropy: labels are integers, not {labels.dtype}. Cast with .to('int64')."
+            )
+        if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+            raise ShapeError(
+                f"cross_entropy: logits {logits.shape}, labels {labels.shape}: expected (rows, classes) and "
+                "(rows,). Did you mean logits.reshape(-1, classes) and labels.reshape(-1)?"
+            )
+        if logits.shape[0] == 0 and self.reduction == "mean":
+            raise DataError(
+                "cross_entropy: the batch is empty, so its mean is undefined. Drop empty batches."
+            )
+        if logits.shape[1] == 0:
+            raise ShapeError(f"cross_entropy: logits {logits.shape} have no classes")
+        return Spec(labels.shape if self.reduction == "none" else (), logits.dtype), Spec(
+            logits.shape, logits.dtype
+        )
+
+    @_quiet
+    def forward(self, logits: Array, labels: Array) -> Any:
+        counted = _counted(labels, logits.shape[1], self.ignore_index)
+        p = logits - logits.max(1, keepdims=True)
+        loss = -p[np.arange(len(labels)), labels if counted is None else np.where(counted, labels, 0)]
+        if self.label_smoothing:
+            loss *= 1 - self.label_smoothing
+            loss -= self.label_smoothing * p.mean(1)
+        np.exp(p, out=p)
+        total = p.sum(1)
+        loss += np.log(total)
+        p *= (1 / total)[:, None]
+        if counted is not None:
+            loss[~counted] = 0
+        if self.reduction == "none":
+            return loss, p
+        if self.reduction == "sum":
+            return loss.sum(), p
+        return loss.sum() * logits.dtype.type(1 / _count(labels, counted)), p
+
+    def vjp(self, g: Tensor, out: Any, logits: Tensor, labels: Tensor) -> tuple[Gradient, ...]:
+        return CrossEntropyGrad(self.label_smoothing, self.ignore_index, self.reduction)(
+            g, out[1], labels
+        ), None
+
+    def composite(self, logits: Tensor, labels: Tensor) -> Tensor:
+        log_p = log_softmax(logits, 1)
+        counted = labels != self.ignore_index
+        picked = gather(log_p, 1, where(counted, labels, 0).unsqueeze(1)).squeeze(1)
+        smooth = log_p.mean(1)
+        loss = -(picked * (1 - self.label_smoothing) + smooth * self.label_smoothing)
+        loss = where(counted, loss, 0.0)
+        if self.reduction == "none":
+            return loss
+        return loss.sum() / counted.to(logits.dtype).sum() if self.reduction == "mean" else loss.sum()
+
+    def flops(self, out: Any, logits: Spec, labels: Spec) -> int:
+        return COST * logits.size
+
+
+@dataclass
+class CrossEntropyGrad(Op):
+    """dlogits = (p - target) * g / rows"""
+
+    label_smoothing: float
+    ignore_index: int
+    reduction: str
+    numpy_checks: ClassVar[bool] = True
+
+    def infer(self, g: Spec, p: Spec, labels: Spec) -> Spec:
+        return Spec(p.shape, p.dtype)
+
+    def forward(self, g: Array, p: Array, labels: Array) -> Any:
+        counted = _counted(labels, p.shape[1], self.ignore_index)
+        out = p - p.dtype.type(self.label_smoothing / p.shape[1]) if self.label_smoothing else p.copy()
+        picked = labels if counted is None else np.where(counted, labels, 0)
+        out[np.arange(len(labels)), picked] -= 1 - p.dtype.type(self.label_smoothing)
+        weight = g * p.dtype.type(1 / _count(labels, counted)) if self.reduction == "mean" else g
+        out *= weight[:, None] if weight.ndim else weight
+        if counted is not None:
+            out[~counted] = 0
+        return out
+
+    def flops(self, out: Spec, g: Spec, p: Spec, labels: Spec) -> int:
+        return 2 * out.size
+
+
+def _counted(labels: Array, classes: int, ignore_index: int) -> Array | None:
+    """Which labels are not ignored, None for all; raises DataError for one out of range."""
+    if not labels.size:
+        return None
+    if not 0 <= ignore_index < classes and labels.view(f"u{labels.itemsize}").max() < classes:
+        return None  # read as unsigned, a negative label is a very large one: one look finds both
+    counted: Array = labels != ignore_index
+    low, high = labels.min(where=counted, initial=0), labels.max(where=counted, initial=0)
+    if low < 0 or high >= classes:
+        worst = low if low < 0 else high
+        raise DataError(
+            f"cross_entropy: label {worst} is out of range for {classes} classes (0 to {classes - 1})"
+        )
+    return counted
+
+
+def _count(labels: Array, counted: Array | None) -> int:
+    count = len(labels) if counted is None else int(np.count_nonzero(counted))
+    if not count:
+        raise DataError("cross_entropy: every label is ignored, so the mean is undefined")
+    return count
+
+
+Softmax.samples = [Sample(Softmax(1), (3, 4)), Sample(Softmax(0), (3, 4)), Sample(Softmax(0), (1,))]
+LogSoftmax.samples = [Sample(LogSoftmax(1), (3, 4)), Sample(LogSoftmax(1), (2, 3, 4))]
+_LABELS = np.array([1, 0, 3])
+CrossEntropy.samples = [
+    Sample(CrossEntropy(), (3, 4), _LABELS),
+    Sample(CrossEntropy(0.1, 0, "sum"), (3, 4), _LABELS),
+    Sample(CrossEntropy(0.2, 3, "none"), (3, 4), _LABELS),
+]
+CrossEntropyGrad.samples = [
+    Sample(CrossEntropyGrad(0.1, 0, "mean"), (), (3, 4), _LABELS, differentiable=False),
+    Sample(CrossEntropyGrad(0.0, 3, "none"), (3,), (3, 4), _LABELS, differentiable=False),
+]
+
+
+def softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """Positive numbers that sum to 1 along `axis`; a slice of nothing but -inf gives zeros."""
+    return Softmax(normalize_axis("softmax", axis, x.ndim))(x)
+
+
+def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """The logarithm of softmax along `axis`, without its rounding to zero."""
+    return LogSoftmax(normalize_axis("log_softmax", axis, x.ndim))(x)
+
+
+def cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    label_smoothing: float = 0.0,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """-log softmax(logits)[label]; logits: (rows, classes), labels: (rows,) integers.
+
+    `reduction`: "mean" over the rows that count, "sum", or "none" for a loss per row.
+    Raises DataError for a label out of range or an empty batch, ShapeError, DTypeError.
+    """
+    if reduction not in ("mean", "sum", "none"):
+        raise DataError(f"cross_entropy: reduction {reduction!r} is not 'mean', 'sum' or 'none'")
+    if not 0 <= label_smoothing <= 1:
+        raise DataError(f"cross_entropy: label_smoothing {label_smoothing} is not between 0 and 1")
+    return CrossEntropy(label_smoothing, ignore_index, reduction)(logits, labels)

@@ -1,0 +1,323 @@
+"""What an optimizer does to parameters, in place: one op call updates all tensors of a parameter group."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from tinytorch.errors import ShapeError
+from tinytorch.ops.base import Gradient, Op, Sample
+from tinytorch.ops.spec import Array, DType, Spec, float32, float64, require_float
+
+if TYPE_CHECKING:
+    from tinytorch.tensor import Tensor
+
+T = TypeVar("T")
+_BLOCK = 8192  # elements: the five arrays of an Adam update then stay in a core's own cache
+
+
+# ---------------------------------------------------------------- what the updates share
+
+
+@functools.cache
+def _blas(dtype: DType) -> tuple[Any, Any]:
+    """`axpy(x, y, a=a)`: y += a * x, and `scal(a, x)`: x *= a, in one pass where NumPy makes two."""
+    from scipy.linalg import blas  # a heavy import that only training needs
+
+    names = {float32: ("saxpy", "sscal"), float64: ("daxpy", "dscal")}
+    return tuple(getattr(blas, name) for name in names[dtype]) if dtype in names else (_axpy, _scal)
+
+
+def _axpy(x: Array, y: Array, a: float = 1.0) -> Array:
+    y += a * x
+    return y
+
+
+def _scal(a: float, x: Array) -> Array:
+    x *= a
+    return x
+
+
+def _columns(inputs: Sequence[T], count: int) -> list[Sequence[T]]:
+    """Split (a1, a2, b1, b2, ...) into [(a1, a2), (b1, b2), ...]."""
+    return [inputs[i : i + count] for i in range(0, len(inputs), count)]
+
+
+def _check(op: Op, columns: Sequence[Sequence[Any]]) -> None:
+    """Raise unless the tensors of each parameter, one of each column, agree in shape and dtype."""
+    parameters = columns[0]
+    shapes = [p.shape for p in parameters]
+    dtypes = [p.dtype for p in parameters]
+    for p in parameters:
+        require_float(op.name, p)
+    for column in columns[1:]:
+        if [x.shape for x in column] == shapes and [x.dtype for x in column] == dtypes:
+            continue
+        for p, x in zip(parameters, column, strict=True):
+            if (x.shape, x.dtype) != (p.shape, p.dtype):
+                given = f"got a gradient or state {x.dtype}{x.shape}"
+                raise ShapeError(f"{op.name}: a parameter {p.dtype}{p.shape} {given}")
+
+
+def _check_scalar(op: Op, what: str, spec: Any, kind: str) -> None:
+    if spec.shape != () or spec.dtype.kind != kind:
+        raise ShapeError(f"{op.name}: the {what} is one number without axes, not {spec.dtype}{spec.shape}")
+
+
+def _row(array: Array) -> Array:
+    """The elements in a row: a view where memory is in order, else a copy, which has no `base`."""
+    return array.reshape(-1) if array.flags.carray else array.flatten()
+
+
+def _rows(columns: Sequence[Sequence[Array]]) -> Iterator[list[Array]]:
+    """The arrays of each parameter as rows, gradients second; a row that had to be a copy is written back."""
+    for arrays in zip(*columns, strict=True):
+        if not arrays[0].size:
+            continue
+        rows = [_row(array) for array in arrays]
+        yield rows
+        for i, row in enumerate(rows):
+            if row.base is None and i != 1:
+                arrays[i][...] = row.reshape(arrays[i].shape)
+
+
+# ---------------------------------------------------------------- updates
+
+
+@dataclass
+class SGDUpdate(Op):
+    """b = momentum * b + g + weight_decay * p;   p -= lr * b, or lr * (g + momentum * b) with Nesterov
+
+    Inputs: lr (no axes), then all parameters, their gradients and, with momentum, their buffers.
+    """
+
+    count: int
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    @property
+    def mutates(self) -> tuple[int, ...]:  # type: ignore[override]  # depends on how many parameters there are
+        """The parameters and the buffers."""
+        n = self.count
+        return (*range(1, n + 1), *(range(2 * n + 1, 3 * n + 1) if self.momentum else ()))
+
+    def infer(self, lr: Any, *tensors: Any) -> Spec:
+        _check_scalar(self, "learning rate", lr, "f")
+        _check(self, _columns(tensors, self.count))
+        return Spec(tensors[0].shape, tensors[0].dtype)
+
+    def forward(self, lr: Array, *arrays: Array) -> Array:
+        rate, momentum, decay = float(lr), self.momentum, self.weight_decay
+        for p, g, *state in _rows(_columns(arrays, self.count)):
+            axpy, scal = _blas(p.dtype)
+            if not momentum:
+                if decay:
+                    scal(1 - rate * decay, p)
+                axpy(g, p, a=-rate)
+                continue
+            (b,) = state
+            scal(momentum, b)
+            axpy(g, b)
+            if decay:
+                axpy(p, b, a=decay)
+            if not self.nesterov:
+                axpy(b, p, a=-rate)
+                continue
+            if decay:
+                scal(1 - rate * decay, p)
+            axpy(g, p, a=-rate)
+            axpy(b, p, a=-rate * momentum)
+        return arrays[0]
+
+    def composite(self, lr: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """The new parameters, then the new buffers."""
+        parameters, buffers = [], []
+        for p, g, *state in zip(*_columns(tensors, self.count), strict=True):
+            g = g + p * self.weight_decay
+            if state:
+                buffers.append(state[0] * self.momentum + g)
+                g = g + buffers[-1] * self.momentum if self.nesterov else buffers[-1]
+            parameters.append(p - g * lr.to(p.dtype))
+        return (*parameters, *buffers)
+
+    def flops(self, out: Spec, lr: Spec, *tensors: Spec) -> int:
+        each = 2 + (2 if self.momentum else 0) + (2 if self.nesterov else 0) + (2 if self.weight_decay else 0)
+        return each * sum(p.size for p in tensors[: self.count])
+
+
+@dataclass
+class AdamUpdate(Op):
+    """m = b1 * m + (1 - b1) * g;   v = b2 * v + (1 - b2) * g^2;   p -= lr * m' / (sqrt(v') + eps)
+
+    m' and v' are m and v over 1 - b^step (Kingma and Ba, 2015, "Adam"). Weight decay is added to g or, where
+    decoupled, taken off p (Loshchilov and Hutter, 2019, "Decoupled weight decay regularization").
+    Inputs: lr (no axes), then all parameters, gradients, m, v and steps (no axes).
+    """
+
+    count: int
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    decoupled: bool = False
+
+    @property
+    def mutates(self) -> tuple[int, ...]:  # type: ignore[override]  # depends on how many parameters there are
+        """The parameters, m, v and the steps."""
+        n = self.count
+        return (*range(1, n + 1), *range(2 * n + 1, 5 * n + 1))
+
+    def infer(self, lr: Any, *tensors: Any) -> Spec:
+        _check_scalar(self, "learning rate", lr, "f")
+        *columns, steps = _columns(tensors, self.count)
+        _check(self, columns)
+        for step in steps:
+            _check_scalar(self, "step", step, "i")
+        return Spec(tensors[0].shape, tensors[0].dtype)
+
+    def forward(self, lr: Array, *arrays: Array) -> Array:
+        *columns, steps = _columns(arrays, self.count)
+        rate = float(lr)
+        for step in steps:
+            step += 1
+        numbers = [int(step) for step, p in zip(steps, columns[0], strict=True) if p.size]
+        for number, rows in zip(numbers, _rows(columns), strict=True):
+            for start in range(0, rows[0].size, _BLOCK):
+                self._update(rate, number, *(row[start : start + _BLOCK] for row in rows))
+        return arrays[0]
+
+    def _update(self, rate: float, step: int, p: Array, g: Array, m: Array, v: Array) -> None:
+        """One block: p -= s * m / (sqrt(v) + e), with the corrections of m and v in s and e."""
+        axpy, scal = _blas(p.dtype)
+        b1, b2 = self.betas
+        root = math.sqrt(1 - b2**step)
+        if self.weight_decay and self.decoupled:
+            scal(1 - rate * self.weight_decay, p)
+        elif self.weight_decay:
+            g = axpy(p, g.copy(), a=self.weight_decay)
+        scal(b1, m)
+        axpy(g, m, a=1 - b1)
+        scal(b2, v)
+        scratch = np.multiply(g, g)
+        axpy(scratch, v, a=1 - b2)
+        np.sqrt(v, out=scratch)
+        np.add(scratch, self.eps * root, out=scratch)
+        np.divide(m, scratch, out=scratch)
+        axpy(scratch, p, a=-rate * root / (1 - b1**step))
+
+    def composite(self, lr: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """The new parameters, then the new m, v and steps."""
+        b1, b2 = self.betas
+        new = []
+        for p, g, m, v, step in zip(*_columns(tensors, self.count), strict=True):
+            rate, step = lr.to(p.dtype), step + 1
+            if self.decoupled:
+                p = p - p * rate * self.weight_decay
+            else:
+                g = g + p * self.weight_decay
+            m = m * b1 + g * (1 - b1)
+            v = v * b2 + g * g * (1 - b2)
+            power = step.to(float64)
+            first = m / (1.0 - b1**power).to(p.dtype)
+            second = v / (1.0 - b2**power).to(p.dtype)
+            new.append((p - rate * first / (second.sqrt() + self.eps), m, v, step))
+        return tuple(tensor for column in zip(*new, strict=True) for tensor in column)
+
+    def flops(self, out: Spec, lr: Spec, *tensors: Spec) -> int:
+        return (12 + (2 if self.weight_decay else 0)) * sum(p.size for p in tensors[: self.count])
+
+
+# ---------------------------------------------------------------- gradients as a whole
+
+
+class GlobalNorm(Op):
+    """out = root of the sum of squares over all elements of all inputs, a float64.   dx = g * x / out"""
+
+    keeps_output = True
+
+    def infer(self, *gradients: Any) -> Spec:
+        for g in gradients:
+            require_float(self.name, g)
+        return Spec((), float64)
+
+    def forward(self, *gradients: Array) -> Any:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.float64(math.sqrt(sum(map(_sum_of_squares, gradients))))
+
+    def vjp(self, g: Tensor, out: Tensor, *gradients: Tensor) -> tuple[Gradient, ...]:
+        return tuple(x * (g / out).to(x.dtype) for x in gradients)
+
+    def composite(self, *gradients: Tensor) -> Tensor:
+        total = (gradients[0].to(float64) ** 2).sum()
+        for g in gradients[1:]:
+            total = total + (g.to(float64) ** 2).sum()
+        return total.sqrt()
+
+    def flops(self, out: Spec, *gradients: Spec) -> int:
+        return 2 * sum(g.size for g in gradients)
+
+
+def _sum_of_squares(x: Array) -> float:
+    row = x.reshape(-1)
+    found = float(np.dot(row, row))
+    if not math.isfinite(found) and row.dtype != float64:  # the squares may be too large for float32
+        found = _sum_of_squares(row.astype(float64))
+    return found
+
+
+@dataclass
+class ScaleAll(Op):
+    """x *= factor for `count` tensors x.   Inputs: factor (no axes), then the tensors."""
+
+    count: int
+
+    @property
+    def mutates(self) -> tuple[int, ...]:  # type: ignore[override]  # depends on how many tensors there are
+        """The tensors."""
+        return tuple(range(1, self.count + 1))
+
+    def infer(self, factor: Any, *tensors: Any) -> Spec:
+        _check_scalar(self, "factor", factor, "f")
+        for x in tensors:
+            require_float(self.name, x)
+        return Spec(tensors[0].shape, tensors[0].dtype)
+
+    def forward(self, factor: Array, *tensors: Array) -> Array:
+        by = float(factor)
+        if by != 1:
+            for x in tensors:
+                np.multiply(x, by, out=x)
+        return tensors[0]
+
+    def composite(self, factor: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """The scaled tensors."""
+        return tuple(x * factor.to(x.dtype) for x in tensors)
+
+    def flops(self, out: Spec, factor: Spec, *tensors: Spec) -> int:
+        return sum(x.size for x in tensors)
+
+
+def _sample(op: Op, columns: int, *last: Array) -> Sample:
+    shapes = [(3, 4), (5,)] * columns
+    return Sample(op, np.array(0.1), *shapes, *last, low=0.1, differentiable=False)
+
+
+_STEPS = (np.array(0), np.array(7))
+SGDUpdate.samples = [
+    _sample(SGDUpdate(2), 2),
+    _sample(SGDUpdate(2, weight_decay=0.1), 2),
+    _sample(SGDUpdate(2, 0.9, False, 0.1), 3),
+    _sample(SGDUpdate(2, 0.9, True, 0.1), 3),
+]
+AdamUpdate.samples = [
+    _sample(AdamUpdate(2), 4, *_STEPS),
+    _sample(AdamUpdate(2, (0.8, 0.9), 1e-6, 0.1), 4, *_STEPS),
+    _sample(AdamUpdate(2, weight_decay=0.1, decoupled=True), 4, *_STEPS),
+]
+GlobalNorm.samples = [Sample(None, (3, 4), (0, 2), ())]
+ScaleAll.samples = [_sample(ScaleAll(2), 1)]
