@@ -27,6 +27,12 @@ def set_num_threads(count: int) -> None:
     _limit = count
 
 
+def hold() -> None:
+    """Hold libraries that were loaded since to the number set."""
+    if _limit:
+        ThreadpoolController().limit(limits=_limit)
+
+
 def get_num_threads() -> int:
     """The number set, or what BLAS uses if none was."""
     if _limit:

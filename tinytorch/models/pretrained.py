@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from tinytorch.errors import CheckpointError, TinyTorchError
 from tinytorch.models.registry import Model, build, name_of, names
-from tinytorch.ops.spec import Array
+from tinytorch.training.files import read_tensors, tensors_of, write_tensors
 
 _SHIPPED = Path(__file__).parent / "weights"
 
@@ -24,27 +18,8 @@ def save_weights(model: Model, path: str | Path, info: Mapping[str, str] | None 
 
     The file appears whole or not at all. Raises CheckpointError where it cannot be written.
     """
-    path = Path(path)
-    tensors = {name: t.numpy() for name, t in [*model.named_parameters(), *model.named_buffers()]}
     metadata = {**(info or {}), "model": name_of(model), "config": json.dumps(model.config())}
-    content = save(tensors, metadata)
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            part = Path(file.name)
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                file.close()
-                os.replace(part, path)
-            except BaseException:
-                file.close()
-                part.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: cannot be written: {error}. What was there before is unchanged."
-        ) from error
+    write_tensors(path, tensors_of(model), metadata)
 
 
 def load_weights(path: str | Path) -> Model:
@@ -52,7 +27,7 @@ def load_weights(path: str | Path) -> Model:
 
     Raises CheckpointError for a file that is missing, cut off, of another kind or does not fit its model.
     """
-    tensors, metadata = _read(Path(path))
+    tensors, metadata = read_tensors(path)
     try:
         config = json.loads(metadata["config"])
         model = build(metadata["model"], **config)
@@ -78,11 +53,3 @@ def load_pretrained(name: str) -> Model:
         shipped = sorted(p.stem for p in _SHIPPED.glob("*.safetensors"))
         raise CheckpointError(f"no weights ship for {name!r}; there are: {', '.join(shipped) or 'none'}")
     return load_weights(path)
-
-
-def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read as safetensors: {error}") from error

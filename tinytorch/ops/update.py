@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from tinytorch import threads
 from tinytorch.errors import ShapeError
 from tinytorch.ops.base import Gradient, Op, Sample
 from tinytorch.ops.spec import Array, DType, Spec, float32, float64, require_float
@@ -27,8 +28,9 @@ _BLOCK = 8192  # elements: the five arrays of an Adam update then stay in a core
 @functools.cache
 def _blas(dtype: DType) -> tuple[Any, Any]:
     """`axpy(x, y, a=a)`: y += a * x, and `scal(a, x)`: x *= a, in one pass where NumPy makes two."""
-    from scipy.linalg import blas  # a heavy import that only training needs
+    from scipy.linalg import blas  # a heavy import that only training needs, with a BLAS of its own
 
+    threads.hold()
     names = {float32: ("saxpy", "sscal"), float64: ("daxpy", "dscal")}
     return tuple(getattr(blas, name) for name in names[dtype]) if dtype in names else (_axpy, _scal)
 

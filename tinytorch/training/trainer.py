@@ -130,7 +130,8 @@ class Trainer:
         history = self.progress.history
         self._begun = time.perf_counter() - (history.seconds[-1] if history.seconds else 0.0)
         self.model.train()
-        with Interrupt() as interrupt, self._bar(loader, epochs, steps) as bar:
+        quiet = np.errstate(all="ignore")  # a run that diverges is reported by TrainingError
+        with quiet, Interrupt() as interrupt, self._bar(loader, epochs, steps) as bar:
             while not self._done(epochs, steps) and not interrupt.requested:
                 self._epoch(loader, steps, validation, interrupt, bar)
         history.interrupted = interrupt.requested and not self._done(epochs, steps)
