@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -129,10 +128,3 @@ def test_places_that_cannot_be_written_are_refused_before_any_work(which: str, t
     with pytest.raises(CheckpointError, match="cannot be written"):
         take_journey(["mlp"], out, picture=picture, stages=[Stopped(AssertionError("it ran"), at="mlp")])
     assert (tmp_path / "file").read_text() == "in the way"
-
-
-@pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="needs a mode")
-def test_a_folder_without_permission(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(CheckpointError, match="cannot be written"):
-        take_journey(["mlp"], tmp_path / "out", stages=[Count()])

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tinytorch.nn
 import tinytorch.ops
 from tests.ops import reference_fused, reference_images  # noqa: F401  # they fill the table
 from tests.ops.reference import EXTRA_SAMPLES, REFERENCES, Array
@@ -25,8 +26,9 @@ ABSTRACT = {"Unary", "Binary", "Comparison", "Layout", "Reduction", "Convolution
 """Bases that compute nothing themselves; every other op answers to this suite."""
 HERE_ONLY = (float32, float64)
 
-for module in pkgutil.iter_modules(tinytorch.ops.__path__, "tinytorch.ops."):
-    importlib.import_module(module.name)
+for package in (tinytorch.ops, tinytorch.nn):
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
 
 
 def _below(op: type[Op]) -> list[type[Op]]:
