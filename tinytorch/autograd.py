@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tinytorch.errors import GradientError, ShapeError
-from tinytorch.ops.base import Ghost, Node, Op, epoch_of, grad_mode, registry, state
-from tinytorch.ops.spec import Array, Shape, Spec
+from tinytorch.ops.base import Ghost, Node, Op, epoch_of, grad_mode, registry, state, unchanged_since
+from tinytorch.ops.spec import Array, Shape
 from tinytorch.tensor import Tensor
 
 _Source = Tensor | Node
@@ -162,7 +162,7 @@ def _start(root: Tensor, gradient: Tensor | None) -> Tensor:
                 f"backward: {root.shape} has {root.size} elements; only one can start without a gradient. "
                 "Reduce it with .sum() or .mean(), or pass backward(gradient)."
             )
-        return Tensor(np.ones(root.shape, root.dtype))
+        return registry.make(np.ones(root.shape, root.dtype))
     if gradient.shape != root.shape:
         raise ShapeError(f"backward: gradient {gradient.shape} for a tensor of shape {root.shape}")
     return gradient.to(root.dtype)
@@ -191,24 +191,27 @@ def _count_users(root: Node, edge: set[int]) -> dict[Node, int]:
 def _gradients(node: Node, g: Tensor, create_graph: bool) -> Sequence[Any]:
     """The op's gradients for its inputs: Tensors, functions, or None."""
     op: Op = node.op
-    for position, t in enumerate(node.inputs):
-        read = op.keeps is None or position in op.keeps
-        if read and isinstance(t, Tensor) and epoch_of(t) > node.epoch:
-            raise GradientError(
-                f"backward: an input of {op.name}, {t.shape}, was changed by assign_ after the op used it. "
-                "Call backward first, or use the op on a clone()."
-            )
+    if not unchanged_since(node):
+        _refuse_changed_inputs(node)
     if create_graph and op.higher_order == "composite":
         return _through_composite(node, g)
-    out: Tensor | Spec
-    if node.out is None:
-        out = Spec(g.shape, g.dtype)
-    else:
+    out: Tensor = g  # has the shape and dtype of the output, which is all that is read of one not kept
+    if node.out is not None:
         out = registry.make(node.out)
         out._node, out.requires_grad = node, True
     if node.aux:
         return op.vjp(g, (out, *map(registry.make, node.aux)), *node.inputs)
     return op.vjp(g, out, *node.inputs)
+
+
+def _refuse_changed_inputs(node: Node) -> None:
+    for position, t in enumerate(node.inputs):
+        read = node.op.keeps is None or position in node.op.keeps
+        if read and isinstance(t, Tensor) and epoch_of(t) > node.epoch:
+            raise GradientError(
+                f"backward: an input of {node.op.name}, {t.shape}, was changed by assign_ after the op "
+                "used it. Call backward first, or use the op on a clone()."
+            )
 
 
 def _through_composite(node: Node, g: Tensor) -> list[Tensor | None]:

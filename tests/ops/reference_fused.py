@@ -60,22 +60,10 @@ def cross_entropy(op: Any, logits: Array, labels: Array) -> tuple[Any, Array]:
     p = powers / powers.sum(1, keepdims=True)
     targets = np.array([_target(op, label, logits.shape[1]) for label in labels.tolist()])
     loss = -(targets * np.log(p)).sum(1)
-    counted = sum(label != op.ignore_index for label in labels.tolist())
-    return {"none": loss, "sum": loss.sum(), "mean": loss.sum() / counted}[op.reduction], p
-
-
-@reference("CrossEntropyGrad")
-def cross_entropy_grad(op: Any, g: Array, p: Array, labels: Array) -> Array:
-    counted = [label != op.ignore_index for label in labels.tolist()]
-    share = 1 / sum(counted) if op.reduction == "mean" else 1.0
-    weight = np.broadcast_to(g, labels.shape)
-    rows = []
-    for row, label in enumerate(labels.tolist()):
-        target = _target(op, label, p.shape[1])
-        rows.append(
-            [(x - t) * weight[row] * share * counted[row] for x, t in zip(p[row], target, strict=True)]
-        )
-    return np.array(rows)
+    counted = np.array([label != op.ignore_index for label in labels.tolist()])
+    share = 1 / counted.sum() if op.reduction == "mean" else 1.0
+    gradient = (p - targets) * counted[:, None] * share
+    return {"none": loss, "sum": loss.sum(), "mean": loss.sum() * share}[op.reduction], gradient
 
 
 @reference("LayerNorm")

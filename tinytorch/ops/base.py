@@ -283,6 +283,11 @@ def leave(tensor: Tensor, how: str) -> Array:
     return tensor._array
 
 
+def unchanged_since(node: Node) -> bool:
+    """Whether no tensor at all was changed in place since the op ran."""
+    return node.epoch == _clock.now
+
+
 def owner(tensor: Tensor) -> Tensor:
     """The tensor whose memory this one looks at: itself unless it is a view."""
     return tensor if tensor._base is None else tensor._base
@@ -343,15 +348,20 @@ def use_backend(name: str) -> Iterator[None]:
         _refresh(state)
 
 
-@contextlib.contextmanager
-def grad_mode(enabled: bool) -> Iterator[None]:
+class grad_mode:  # noqa: N801 - used like a function; as a class it costs a third of a generator
     """Switch recording for backward on or off for the length of the block."""
-    state = context.state
-    before, state.grad = state.grad, enabled
-    try:
-        yield
-    finally:
-        state.grad = before
+
+    __slots__ = ("before", "enabled")
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+
+    def __enter__(self) -> None:
+        state = context.state
+        self.before, state.grad = state.grad, self.enabled
+
+    def __exit__(self, *_: object) -> None:
+        context.state.grad = self.before
 
 
 # ---------------------------------------------------------------- arguments

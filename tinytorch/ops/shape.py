@@ -73,6 +73,7 @@ class Expand(Layout):
     """out = a repeated along new axes and axes of size 1.   da = g summed over them (autograd does it)"""
 
     shape: Shape
+    numpy_checks: ClassVar[bool] = True
 
     def infer(self, a: Spec) -> Spec:
         if min(self.shape, default=0) < 0 or broadcast("expand", a.shape, self.shape) != self.shape:

@@ -91,9 +91,10 @@ class LogSoftmax(Softmax):
 
 @dataclass
 class CrossEntropy(Op):
-    """loss = -log softmax(logits)[label], mean, sum or per row.   dlogits = (p - target) * g / rows
+    """loss = -log softmax(logits)[label], mean, sum or per row.   dlogits = g * (p - target) / rows
 
-    Keeps the probabilities p. Rows whose label is `ignore_index` count for nothing.
+    Keeps that gradient for g = 1, which forward has at hand. Rows whose label is `ignore_index` count for
+    nothing.
     """
 
     label_smoothing: float = 0.0
@@ -126,27 +127,27 @@ class CrossEntropy(Op):
     @_quiet
     def forward(self, logits: Array, labels: Array) -> Any:
         counted = _counted(labels, logits.shape[1], self.ignore_index)
-        p = logits - logits.max(1, keepdims=True)
-        loss = -p[np.arange(len(labels)), labels if counted is None else np.where(counted, labels, 0)]
+        share = logits.dtype.type(1 / _count(labels, counted) if self.reduction == "mean" else 1)
+        at = np.arange(len(labels)), labels if counted is None else np.where(counted, labels, 0)
+        d = logits - logits.max(1, keepdims=True)
+        loss = -d[at]
         if self.label_smoothing:
             loss *= 1 - self.label_smoothing
-            loss -= self.label_smoothing * p.mean(1)
-        np.exp(p, out=p)
-        total = p.sum(1)
-        loss += np.log(total)
-        p *= (1 / total)[:, None]
+            loss -= self.label_smoothing * d.mean(1)
+        np.exp(d, out=d)
+        total = d.sum(1, keepdims=True)
+        loss += np.log(total[:, 0])
+        d *= share / total
+        if self.label_smoothing:
+            d -= share * logits.dtype.type(self.label_smoothing / logits.shape[1])
+        d[at] -= share * logits.dtype.type(1 - self.label_smoothing)
         if counted is not None:
             loss[~counted] = 0
-        if self.reduction == "none":
-            return loss, p
-        if self.reduction == "sum":
-            return loss.sum(), p
-        return loss.sum() * logits.dtype.type(1 / _count(labels, counted)), p
+            d[~counted] = 0
+        return loss if self.reduction == "none" else loss.sum() * share, d
 
     def vjp(self, g: Tensor, out: Any, logits: Tensor, labels: Tensor) -> tuple[Gradient, ...]:
-        return CrossEntropyGrad(self.label_smoothing, self.ignore_index, self.reduction)(
-            g, out[1], labels
-        ), None
+        return out[1] * (g.unsqueeze(1) if g.ndim else g), None
 
     def composite(self, logits: Tensor, labels: Tensor) -> Tensor:
         log_p = log_softmax(logits, 1)
@@ -161,33 +162,6 @@ class CrossEntropy(Op):
 
     def flops(self, out: Any, logits: Spec, labels: Spec) -> int:
         return COST * logits.size
-
-
-@dataclass
-class CrossEntropyGrad(Op):
-    """dlogits = (p - target) * g / rows"""
-
-    label_smoothing: float
-    ignore_index: int
-    reduction: str
-    numpy_checks: ClassVar[bool] = True
-
-    def infer(self, g: Spec, p: Spec, labels: Spec) -> Spec:
-        return Spec(p.shape, p.dtype)
-
-    def forward(self, g: Array, p: Array, labels: Array) -> Any:
-        counted = _counted(labels, p.shape[1], self.ignore_index)
-        out = p - p.dtype.type(self.label_smoothing / p.shape[1]) if self.label_smoothing else p.copy()
-        picked = labels if counted is None else np.where(counted, labels, 0)
-        out[np.arange(len(labels)), picked] -= 1 - p.dtype.type(self.label_smoothing)
-        weight = g * p.dtype.type(1 / _count(labels, counted)) if self.reduction == "mean" else g
-        out *= weight[:, None] if weight.ndim else weight
-        if counted is not None:
-            out[~counted] = 0
-        return out
-
-    def flops(self, out: Spec, g: Spec, p: Spec, labels: Spec) -> int:
-        return 2 * out.size
 
 
 def _counted(labels: Array, classes: int, ignore_index: int) -> Array | None:
@@ -220,10 +194,6 @@ CrossEntropy.samples = [
     Sample(CrossEntropy(), (3, 4), _LABELS),
     Sample(CrossEntropy(0.1, 0, "sum"), (3, 4), _LABELS),
     Sample(CrossEntropy(0.2, 3, "none"), (3, 4), _LABELS),
-]
-CrossEntropyGrad.samples = [
-    Sample(CrossEntropyGrad(0.1, 0, "mean"), (), (3, 4), _LABELS, differentiable=False),
-    Sample(CrossEntropyGrad(0.0, 3, "none"), (3,), (3, 4), _LABELS, differentiable=False),
 ]
 
 

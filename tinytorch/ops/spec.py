@@ -120,8 +120,10 @@ def normalize_axis(op: str, axis: int, ndim: int) -> int:
 
 def require_float(op: str, *specs: Spec) -> None:
     """Raises DTypeError unless all are floating and of one dtype."""
+    first = specs[0].dtype
     for spec in specs:
-        if spec.dtype.kind != "f":
-            raise DTypeError(f"{op}: takes floating dtypes, not {spec.dtype}. Cast with .to('float32').")
-        if spec.dtype != specs[0].dtype:
-            raise DTypeError(f"{op}: dtypes {specs[0].dtype} and {spec.dtype} differ. Cast one with .to().")
+        dtype = spec.dtype
+        if dtype.kind != "f":
+            raise DTypeError(f"{op}: takes floating dtypes, not {dtype}. Cast with .to('float32').")
+        if dtype != first:
+            raise DTypeError(f"{op}: dtypes {first} and {dtype} differ. Cast one with .to().")

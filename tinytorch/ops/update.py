@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from tinytorch import threads
-from tinytorch.errors import ShapeError
+from tinytorch.errors import DTypeError, ShapeError
 from tinytorch.ops.base import Gradient, Op, Sample
 from tinytorch.ops.spec import Array, DType, Spec, float32, float64, require_float
 
@@ -53,15 +53,14 @@ def _columns(inputs: Sequence[T], count: int) -> list[Sequence[T]]:
 def _check(op: Op, columns: Sequence[Sequence[Any]]) -> None:
     """Raise unless the tensors of each parameter, one of each column, agree in shape and dtype."""
     parameters = columns[0]
-    shapes = [p.shape for p in parameters]
-    dtypes = [p.dtype for p in parameters]
     for p in parameters:
-        require_float(op.name, p)
+        if p.dtype != float32 and p.dtype != float64:
+            raise DTypeError(
+                f"{op.name}: takes float32 or float64, not {p.dtype}. Cast the model with .to()."
+            )
     for column in columns[1:]:
-        if [x.shape for x in column] == shapes and [x.dtype for x in column] == dtypes:
-            continue
         for p, x in zip(parameters, column, strict=True):
-            if (x.shape, x.dtype) != (p.shape, p.dtype):
+            if x.shape != p.shape or x.dtype != p.dtype:
                 given = f"got a gradient or state {x.dtype}{x.shape}"
                 raise ShapeError(f"{op.name}: a parameter {p.dtype}{p.shape} {given}")
 
