@@ -38,6 +38,8 @@ def _measure(who: str) -> dict[str, float]:
     for _ in range(3):
         step()
     peak = _status("VmHWM") - before
+    for _ in range(50):  # until the allocator has seen every size
+        step()
     held = []
     for _ in range(200):
         step()

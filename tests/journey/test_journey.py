@@ -231,7 +231,7 @@ def test_damaged_shipped_weights_do_not_stop_the_journey(
 
 def test_full_and_quick_scales() -> None:
     assert FULL.test_images is None
-    assert (FULL.test_bytes or 0) > (QUICK.test_bytes or 0) > 0
+    assert FULL.test_bytes is None
     assert QUICK.name == "quick"
     assert 72 <= QUICK.latency_runs < FULL.latency_runs  # so that p95 has an upper bound
 

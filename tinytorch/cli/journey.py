@@ -25,11 +25,14 @@ ALL = "all"
 @click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of all that is drawn."
 )
-@click.option("--threads", type=click.IntRange(1), help="Threads to compute with.")
+# More threads gain these small models a fifth at best, and cost them threefold where a core is busy.
+@click.option(
+    "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads to compute with."
+)
 @click.option(
     "--picture", type=click.Path(path_type=Path), metavar="FILE", help="Draw an SVG of the run, too."
 )
-def command(model: str, quick: bool, out: Path, seed: int, threads: int | None, picture: Path | None) -> None:
+def command(model: str, quick: bool, out: Path, seed: int, threads: int, picture: Path | None) -> None:
     """Train an MLP and a CNN on images and a GPT on text, then profile them.
 
     All three take up to five minutes on two cores. The report is one page that needs nothing else,
@@ -44,9 +47,8 @@ def command(model: str, quick: bool, out: Path, seed: int, threads: int | None, 
     names = models.names() if model == ALL else [model]
     words = ["tito", "journey", *([model] if model != ALL else []), *(["--quick"] if quick else [])]
     words += [f"--seed={seed}"] if seed else []
-    if threads is not None:
-        set_num_threads(threads)
-        words.append(f"--threads={threads}")
+    words += [f"--threads={threads}"] if threads != 1 else []
+    set_num_threads(threads)
     journey = take_journey(
         names, out, scale=QUICK if quick else FULL, seed=seed, command=shlex.join(words), picture=picture
     )

@@ -97,7 +97,7 @@ class _Axes:
         _text(svg, right, bottom + 34, x_label, "tick", "end")
 
 
-def bars(title: str, rows: Sequence[Bar], key: Sequence[str], label_width: int = 130) -> Element:
+def bars(title: str, rows: Sequence[Bar], key: Sequence[str], label_width: int = 142) -> Element:
     """A chart of horizontal bars, the longest filling the width that labels and texts leave.
 
     `key`: names of the colours that it uses.

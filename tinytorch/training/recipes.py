@@ -35,9 +35,9 @@ class Recipe:
 
 
 _TEXT = Recipe(
-    batch=16,
-    lr=2e-3,
-    steps=1500,
+    batch=8,
+    lr=3e-3,
+    steps=3000,
     weight_decay=0.1,
     betas=(0.9, 0.95),
     min_ratio=0.1,
