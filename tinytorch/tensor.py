@@ -337,7 +337,11 @@ registry.make = _make
 
 
 def from_numpy(array: Array) -> Tensor:
-    """A tensor that shares the array's memory instead of copying it; raises DTypeError."""
+    """A tensor that shares the array's memory instead of copying it; raises DTypeError.
+
+    >>> from_numpy(np.ones(2))
+    Tensor([1., 1.], dtype=float64)
+    """
     as_dtype(array.dtype)
     return _make(array)
 
@@ -352,27 +356,47 @@ def zeros(*sizes: Any, dtype: Any = float32, requires_grad: bool = False) -> Ten
 
 
 def ones(*sizes: Any, dtype: Any = float32, requires_grad: bool = False) -> Tensor:
-    """A tensor of ones."""
+    """A tensor of ones.
+
+    >>> ones(2)
+    Tensor([1., 1.])
+    """
     return Tensor(np.ones(_sizes(sizes), as_dtype(dtype)), requires_grad=requires_grad)
 
 
 def full(sizes: Sequence[int], value: float, dtype: Any = float32, requires_grad: bool = False) -> Tensor:
-    """A tensor filled with one value."""
+    """A tensor filled with one value.
+
+    >>> full((2,), 7.0)
+    Tensor([7., 7.])
+    """
     return Tensor(np.full(sizes, value, as_dtype(dtype)), requires_grad=requires_grad)
 
 
 def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any = None) -> Tensor:
-    """Numbers from `start` up to but not including `stop`: int64, or float32 if one of them is a float."""
+    """Numbers from `start` up to but not including `stop`: int64, or float32 if one of them is a float.
+
+    >>> arange(2, 8, 3)
+    Tensor([2, 5])
+    """
     first, last = (0, start) if stop is None else (start, stop)
     whole = all(isinstance(n, int) for n in (first, last, step))
     return Tensor(np.arange(first, last, step, dtype=as_dtype(dtype or (int64 if whole else float32))))
 
 
 def zeros_like(x: Tensor) -> Tensor:
-    """Zeros of the shape and dtype of x."""
+    """Zeros of the shape and dtype of x.
+
+    >>> zeros_like(ones(2))
+    Tensor([0., 0.])
+    """
     return zeros(x.shape, dtype=x.dtype)
 
 
 def ones_like(x: Tensor) -> Tensor:
-    """Ones of the shape and dtype of x."""
+    """Ones of the shape and dtype of x.
+
+    >>> ones_like(zeros(2))
+    Tensor([1., 1.])
+    """
     return ones(x.shape, dtype=x.dtype)

@@ -218,16 +218,14 @@ def _train_text(run: Run) -> Result:
 
 def _trainer(run: Run, network: Model, total: int, **options: Any) -> Trainer:
     """A Trainer by the recipe, for `total` steps."""
-    from tinytorch.optim import CosineWithWarmup
     from tinytorch.training import Trainer
-    from tinytorch.training.recipes import optimizer_for
+    from tinytorch.training.recipes import optimizer_for, schedule_for
 
     optimizer = optimizer_for(network, run.recipe)
-    schedule = CosineWithWarmup(optimizer, min(run.recipe.warmup, total // 10), total, run.recipe.min_ratio)
     return Trainer(
         network,
         optimizer,
-        schedule=schedule,
+        schedule=schedule_for(optimizer, run.recipe, total),
         clip=run.recipe.clip,
         checkpoint=run.folder / "checkpoint.safetensors",
         description=f"{run.model} on {run.data}",

@@ -9,10 +9,9 @@ from tinytorch import models
 from tinytorch.errors import CheckpointError
 from tinytorch.journey.chart import thinned
 from tinytorch.models.registry import Model
-from tinytorch.optim import CosineWithWarmup
 from tinytorch.training import History, Metric, Trainer
 from tinytorch.training.metrics import Batch, Loss
-from tinytorch.training.recipes import Recipe, optimizer_for
+from tinytorch.training.recipes import Recipe, optimizer_for, schedule_for
 
 
 @dataclass(frozen=True)
@@ -61,12 +60,11 @@ def fit(
     KeyboardInterrupt for Ctrl-C, and what `Trainer.fit` raises.
     """
     optimizer = optimizer_for(model, recipe)
-    warmup = min(recipe.warmup, steps // 10)
     trainer = Trainer(
         model,
         optimizer,
         loss,
-        schedule=CosineWithWarmup(optimizer, warmup, steps, recipe.min_ratio),
+        schedule=schedule_for(optimizer, recipe, steps),
         metrics=[metric],
         clip=recipe.clip,
         evaluate_every=evaluate_every,

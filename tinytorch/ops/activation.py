@@ -99,7 +99,11 @@ _gelu_tanh = GeluTanh()
 
 
 def gelu(x: Tensor, approximate: str = "none") -> Tensor:
-    """x times the normal distribution function of x; `approximate="tanh"` is the form GPT-2 uses."""
+    """x times the normal distribution function of x; `approximate="tanh"` is the form GPT-2 uses.
+
+    >>> gelu(tt.Tensor([-1.0, 1.0]), "tanh")
+    Tensor([-0.1588,  0.8412])
+    """
     if approximate == "tanh":
         return _gelu_tanh(x)
     if approximate != "none":
@@ -108,5 +112,9 @@ def gelu(x: Tensor, approximate: str = "none") -> Tensor:
 
 
 def silu(x: Tensor) -> Tensor:
-    """x * sigmoid(x)."""
+    """x * sigmoid(x).
+
+    >>> silu(tt.Tensor([-1.0, 1.0]))
+    Tensor([-0.2689,  0.7311])
+    """
     return x * sigmoid(x)

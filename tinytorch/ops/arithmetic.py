@@ -256,43 +256,76 @@ _neg, _abs, _sign = Neg(), Abs(), Sign()
 
 
 def add(a: Any, b: Any) -> Tensor:
-    """a + b, broadcasting."""
+    """a + b, broadcasting.
+
+    >>> tt.Tensor([1.0, 2.0]) + 1
+    Tensor([2., 3.])
+    """
     return add_op(*promote(a, b))
 
 
 def sub(a: Any, b: Any) -> Tensor:
-    """a - b, broadcasting."""
+    """a - b, broadcasting.
+
+    >>> 3 - tt.Tensor([1.0, 2.0])
+    Tensor([2., 1.])
+    """
     return sub_op(*promote(a, b))
 
 
 def mul(a: Any, b: Any) -> Tensor:
-    """a * b, broadcasting."""
+    """a * b, broadcasting.
+
+    >>> tt.Tensor([1.0, 2.0]) * tt.Tensor([[3.0], [4.0]])
+    Tensor([[3., 6.],
+            [4., 8.]])
+    """
     return mul_op(*promote(a, b))
 
 
 def div(a: Any, b: Any) -> Tensor:
-    """a / b, broadcasting; integers give float32."""
+    """a / b, broadcasting; integers give float32.
+
+    >>> tt.Tensor([1, 2]) / 4
+    Tensor([0.25, 0.5 ])
+    """
     a, b = promote(a, b)
     return div_op(floating(a), floating(b))
 
 
 def pow(a: Any, b: Any) -> Tensor:
-    """a ** b, broadcasting."""
+    """a ** b, broadcasting.
+
+    >>> tt.Tensor([1.0, 2.0]) ** 3
+    Tensor([1., 8.])
+    """
     return _pow(*promote(a, b))
 
 
 def maximum(a: Any, b: Any) -> Tensor:
-    """The larger of each pair, broadcasting."""
+    """The larger of each pair, broadcasting.
+
+    >>> maximum(tt.Tensor([1.0, 5.0]), 2.0)
+    Tensor([2., 5.])
+    """
     return _maximum(*promote(a, b))
 
 
 def minimum(a: Any, b: Any) -> Tensor:
-    """The smaller of each pair, broadcasting."""
+    """The smaller of each pair, broadcasting.
+
+    >>> minimum(tt.Tensor([1.0, 5.0]), 2.0)
+    Tensor([1., 2.])
+    """
     return _minimum(*promote(a, b))
 
 
 def clip(x: Tensor, low: float | None = None, high: float | None = None) -> Tensor:
-    """x held between `low` and `high`; None leaves a side open."""
+    """x held between `low` and `high`; None leaves a side open.
+
+    >>> clip(tt.Tensor([-2.0, 0.5, 3.0]), low=0.0, high=1.0)
+    Tensor([0. , 0.5, 1. ])
+    """
     bottom, top = -np.inf if low is None else low, np.inf if high is None else high
     if x.dtype == bool_ or isinstance(low, float) or isinstance(high, float):
         x = floating(x)
@@ -303,15 +336,27 @@ def clip(x: Tensor, low: float | None = None, high: float | None = None) -> Tens
 
 
 def neg(x: Tensor) -> Tensor:
-    """-x."""
+    """-x.
+
+    >>> -tt.Tensor([1.0, -2.0])
+    Tensor([-1.,  2.])
+    """
     return _neg(x)
 
 
 def abs(x: Tensor) -> Tensor:
-    """The absolute value."""
+    """The absolute value.
+
+    >>> abs(tt.Tensor([1.0, -2.0]))
+    Tensor([1., 2.])
+    """
     return _abs(x)
 
 
 def sign(x: Tensor) -> Tensor:
-    """-1, 0 or 1."""
+    """-1, 0 or 1.
+
+    >>> sign(tt.Tensor([-3.0, 0.0, 2.0]))
+    Tensor([-1.,  0.,  1.])
+    """
     return _sign(x)

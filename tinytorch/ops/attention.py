@@ -145,6 +145,9 @@ def attention(
 
     `mask`: bool, True = may attend, broadcast to (batch, heads, t, s).
     `causal`: query i sees keys up to i + s - t.
+
+    >>> attention(tt.zeros(1, 2, 3, 4), tt.zeros(1, 2, 5, 4), tt.ones(1, 2, 5, 4)).shape
+    (1, 2, 3, 4)
     """
     op = Attention(causal, q.shape[-1] ** -0.5 if scale is None else scale)
     return op(q, k, v) if mask is None else op(q, k, v, mask)

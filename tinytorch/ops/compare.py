@@ -179,51 +179,91 @@ _greater, _greater_equal, _and, _or, _not, _where = Greater(), GreaterEqual(), A
 
 
 def equal(a: Any, b: Any) -> Tensor:
-    """a == b, element by element."""
+    """a == b, element by element.
+
+    >>> tt.Tensor([1.0, 2.0]) == 2
+    Tensor([False,  True])
+    """
     return _equal(*promote(a, b))
 
 
 def not_equal(a: Any, b: Any) -> Tensor:
-    """a != b, element by element."""
+    """a != b, element by element.
+
+    >>> tt.Tensor([1.0, 2.0]) != 2
+    Tensor([ True, False])
+    """
     return _not_equal(*promote(a, b))
 
 
 def less(a: Any, b: Any) -> Tensor:
-    """a < b, element by element."""
+    """a < b, element by element.
+
+    >>> tt.Tensor([1.0, 2.0]) < 2
+    Tensor([ True, False])
+    """
     return _less(*promote(a, b))
 
 
 def less_equal(a: Any, b: Any) -> Tensor:
-    """a <= b, element by element."""
+    """a <= b, element by element.
+
+    >>> tt.Tensor([1.0, 2.0]) <= 1
+    Tensor([ True, False])
+    """
     return _less_equal(*promote(a, b))
 
 
 def greater(a: Any, b: Any) -> Tensor:
-    """a > b, element by element."""
+    """a > b, element by element.
+
+    >>> tt.Tensor([1.0, 2.0]) > 1
+    Tensor([False,  True])
+    """
     return _greater(*promote(a, b))
 
 
 def greater_equal(a: Any, b: Any) -> Tensor:
-    """a >= b, element by element."""
+    """a >= b, element by element.
+
+    >>> tt.Tensor([1.0, 2.0]) >= 2
+    Tensor([False,  True])
+    """
     return _greater_equal(*promote(a, b))
 
 
 def logical_and(a: Any, b: Any) -> Tensor:
-    """a & b, on bool or integers."""
+    """a & b, on bool or integers.
+
+    >>> tt.Tensor([True, True]) & tt.Tensor([True, False])
+    Tensor([ True, False])
+    """
     return _and(*promote(a, b))
 
 
 def logical_or(a: Any, b: Any) -> Tensor:
-    """a | b, on bool or integers."""
+    """a | b, on bool or integers.
+
+    >>> tt.Tensor([True, False]) | tt.Tensor([False, False])
+    Tensor([ True, False])
+    """
     return _or(*promote(a, b))
 
 
 def logical_not(a: Tensor) -> Tensor:
-    """~a, on bool or integers."""
+    """~a, on bool or integers.
+
+    >>> ~tt.Tensor([True, False])
+    Tensor([False,  True])
+    """
     return _not(a)
 
 
 def where(condition: Tensor, a: Any, b: Any) -> Tensor:
-    """a where the condition holds, b elsewhere; all three broadcast."""
+    """a where the condition holds, b elsewhere; all three broadcast.
+
+    >>> where(tt.Tensor([True, False]), tt.Tensor([1.0, 2.0]), 0.0)
+    Tensor([1., 0.])
+    """
     a, b = promote(a, b) if not isinstance(a, float | int) else promote(b, a)[::-1]
     return _where(lift(condition), a, b)

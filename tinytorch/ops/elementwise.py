@@ -174,45 +174,81 @@ def floating(x: Tensor) -> Tensor:
 
 
 def exp(x: Tensor) -> Tensor:
-    """e ** x; integers give float32, as for the functions below."""
+    """e ** x; integers give float32, as for the functions below.
+
+    >>> exp(tt.Tensor([0.0, 1.0]))
+    Tensor([1.    , 2.7183])
+    """
     return _exp(floating(x))
 
 
 def log(x: Tensor) -> Tensor:
-    """The natural logarithm; -inf at 0 and NaN below."""
+    """The natural logarithm; -inf at 0 and NaN below.
+
+    >>> log(tt.Tensor([1.0, 10.0]))
+    Tensor([0.    , 2.3026])
+    """
     return _log(floating(x))
 
 
 def sqrt(x: Tensor) -> Tensor:
-    """The square root; NaN below 0."""
+    """The square root; NaN below 0.
+
+    >>> sqrt(tt.Tensor([4.0, 9.0]))
+    Tensor([2., 3.])
+    """
     return _sqrt(floating(x))
 
 
 def tanh(x: Tensor) -> Tensor:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    >>> tanh(tt.Tensor([0.0, 1.0]))
+    Tensor([0.    , 0.7616])
+    """
     return _tanh(floating(x))
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    """1 / (1 + e ** -x)."""
+    """1 / (1 + e ** -x).
+
+    >>> sigmoid(tt.Tensor([0.0, 2.0]))
+    Tensor([0.5   , 0.8808])
+    """
     return _sigmoid(floating(x))
 
 
 def erf(x: Tensor) -> Tensor:
-    """The error function."""
+    """The error function.
+
+    >>> erf(tt.Tensor([0.0, 1.0]))
+    Tensor([0.    , 0.8427])
+    """
     return _erf(floating(x))
 
 
 def relu(x: Tensor) -> Tensor:
-    """max(x, 0)."""
+    """max(x, 0).
+
+    >>> relu(tt.Tensor([-1.0, 2.0]))
+    Tensor([0., 2.])
+    """
     return _relu(x)
 
 
 def sin(x: Tensor) -> Tensor:
-    """The sine."""
+    """The sine.
+
+    >>> sin(tt.Tensor([0.0, 1.0]))
+    Tensor([0.    , 0.8415])
+    """
     return _sin(floating(x))
 
 
 def cos(x: Tensor) -> Tensor:
-    """The cosine."""
+    """The cosine.
+
+    >>> cos(tt.Tensor([0.0, 1.0]))
+    Tensor([1.    , 0.5403])
+    """
     return _cos(floating(x))

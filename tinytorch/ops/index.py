@@ -250,17 +250,32 @@ def _show(key: Any) -> str:
 
 
 def take(x: Tensor, ids: Tensor) -> Tensor:
-    """Rows of x: (rows, ...) picked by ids of any shape; result ids.shape + (...)."""
+    """Rows of x: (rows, ...) picked by ids of any shape; result ids.shape + (...).
+
+    >>> take(tt.Tensor([[1.0, 2.0], [3.0, 4.0]]), tt.Tensor([1, 1, 0]))
+    Tensor([[3., 4.],
+            [3., 4.],
+            [1., 2.]])
+    """
     return _take(x, lift(ids))
 
 
 def gather(x: Tensor, axis: int, index: Tensor) -> Tensor:
-    """One element of x for each element of `index`, along an axis; the other axes agree."""
+    """One element of x for each element of `index`, along an axis; the other axes agree.
+
+    >>> gather(tt.Tensor([[1.0, 2.0], [3.0, 4.0]]), 1, tt.Tensor([[1], [0]]))
+    Tensor([[2.],
+            [3.]])
+    """
     return Gather(normalize_axis("gather", axis, x.ndim))(x, lift(index))
 
 
 def get(x: Tensor, key: Any) -> Tensor:
-    """x[key]: ints, slices, None, Ellipsis; integer arrays; a bool mask. Raises ShapeError outside of x."""
+    """x[key]: ints, slices, None, Ellipsis; integer arrays; a bool mask. Raises ShapeError outside of x.
+
+    >>> tt.arange(10)[2:8:3]
+    Tensor([2, 5])
+    """
     parts = key if isinstance(key, tuple) else (key,)
     if all(part is None or isinstance(part, int | slice | EllipsisType) for part in parts):
         return Slice(parts)(x)

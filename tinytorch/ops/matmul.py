@@ -147,6 +147,9 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     """a @ b; a: (..., n, k), b: (..., k, m), result (..., n, m); one axis stands for a row or a column.
 
     Raises ShapeError where the inner sizes differ, DTypeError for integers.
+
+    >>> tt.Tensor([[1.0, 2.0]]) @ tt.Tensor([[3.0], [4.0]])
+    Tensor([[11.]])
     """
     if a.ndim >= 2 and b.ndim >= 2:
         return _matmul(a, b)
@@ -161,7 +164,11 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x @ weight^T + bias; x: (..., in), weight: (out, in), bias: (out,), result (..., out)."""
+    """x @ weight^T + bias; x: (..., in), weight: (out, in), bias: (out,), result (..., out).
+
+    >>> linear(tt.Tensor([[1.0, 2.0]]), tt.Tensor([[3.0, 4.0]]), tt.Tensor([0.5]))
+    Tensor([[11.5]])
+    """
     if bias is not None:
         return _linear(x, weight, bias)
     if x.ndim == 1:

@@ -115,7 +115,11 @@ LayerNorm.samples = [
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
-    """x normalised to mean 0 and variance 1 over the axes of `weight` (the last of x), scaled and shifted."""
+    """x normalised to mean 0 and variance 1 over the axes of `weight` (the last of x), scaled and shifted.
+
+    >>> layer_norm(tt.Tensor([[1.0, 3.0]]), tt.ones(2), tt.zeros(2))
+    Tensor([[-1.,  1.]])
+    """
     return LayerNorm(eps)(x, weight, bias)
 
 
@@ -123,6 +127,9 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float = 1e-5) -> Tensor:
     """x divided by its root mean square over the last axis, scaled by `weight`.
 
     Zhang, Sennrich, "Root mean square layer normalization", 2019.
+
+    >>> rms_norm(tt.Tensor([[3.0, 4.0]]), tt.ones(2))
+    Tensor([[0.8485, 1.1314]])
     """
     if weight.ndim != 1 or x.shape[-1:] != weight.shape:
         raise ShapeError(f"rms_norm: input {x.shape} does not end in the shape of weight {weight.shape}")

@@ -147,27 +147,48 @@ ArgMax.samples = [Sample(ArgMax((1,)), (3, 4)), Sample(ArgMax((0,), True), (3, 4
 
 
 def sum(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The sum over `axis` (all axes when None); integers and bools are summed in int64."""
+    """The sum over `axis` (all axes when None); integers and bools are summed in int64.
+
+    >>> sum(tt.Tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
+    Tensor([4., 6.])
+    """
     return Sum(_axes("sum", axis, x.ndim), keepdims)(x)
 
 
 def mean(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The mean over `axis` (all axes when None)."""
+    """The mean over `axis` (all axes when None).
+
+    >>> mean(tt.Tensor([[1.0, 2.0], [3.0, 4.0]]), axis=1, keepdims=True)
+    Tensor([[1.5],
+            [3.5]])
+    """
     return Mean(_axes("mean", axis, x.ndim), keepdims)(x)
 
 
 def max(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The largest over `axis` (all axes when None); raises ShapeError over no elements."""
+    """The largest over `axis` (all axes when None); raises ShapeError over no elements.
+
+    >>> max(tt.Tensor([[1.0, 2.0], [3.0, 4.0]]), axis=1)
+    Tensor([2., 4.])
+    """
     return Max(_axes("max", axis, x.ndim), keepdims)(x)
 
 
 def min(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The smallest over `axis` (all axes when None); raises ShapeError over no elements."""
+    """The smallest over `axis` (all axes when None); raises ShapeError over no elements.
+
+    >>> min(tt.Tensor([[1.0, 2.0], [3.0, 4.0]]))
+    Tensor(1.)
+    """
     return Min(_axes("min", axis, x.ndim), keepdims)(x)
 
 
 def var(x: Tensor, axis: Axes = None, keepdims: bool = False, correction: int = 1) -> Tensor:
-    """The variance over `axis`, divided by n - `correction` (1: unbiased, as in PyTorch)."""
+    """The variance over `axis`, divided by n - `correction` (1: unbiased, as in PyTorch).
+
+    >>> var(tt.Tensor([1.0, 2.0, 3.0]))
+    Tensor(1.)
+    """
     axes = _axes("var", axis, x.ndim)
     centred = x - mean(x, axes, keepdims=True)
     count = math.prod(x.shape[i] for i in axes) - correction
@@ -175,7 +196,11 @@ def var(x: Tensor, axis: Axes = None, keepdims: bool = False, correction: int = 
 
 
 def argmax(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The index (int64) of the first largest along `axis`, or in the flattened tensor when None."""
+    """The index (int64) of the first largest along `axis`, or in the flattened tensor when None.
+
+    >>> argmax(tt.Tensor([[1.0, 5.0], [7.0, 2.0]]), axis=1)
+    Tensor([1, 0])
+    """
     if axis is None or x.ndim == 0:
         normalize_axis("argmax", axis or 0, x.ndim)
         found = ArgMax((0,))(reshape(x, (-1,)))

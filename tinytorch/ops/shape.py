@@ -176,7 +176,12 @@ Pad.samples = [Sample(Pad(((1, 0), (0, 2)), 0.5), (3, 4)), Sample(Pad(((1, 1),))
 
 
 def reshape(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """x in another shape, itself if that is its own; one size may be -1 and is worked out."""
+    """x in another shape, itself if that is its own; one size may be -1 and is worked out.
+
+    >>> reshape(tt.arange(6), (2, -1))
+    Tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
     shape = tuple(shape)
     if -1 in shape:
         known = -math.prod(shape)
@@ -187,12 +192,20 @@ def reshape(x: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def permute(x: Tensor, order: Sequence[int]) -> Tensor:
-    """x with its axes in the order given."""
+    """x with its axes in the order given.
+
+    >>> permute(tt.zeros(2, 3, 4), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
     return Permute(tuple(normalize_axis("permute", i, x.ndim) for i in order))(x)
 
 
 def transpose(x: Tensor, axis0: int, axis1: int) -> Tensor:
-    """x with two axes swapped."""
+    """x with two axes swapped.
+
+    >>> transpose(tt.zeros(2, 3, 4), 0, 2).shape
+    (4, 3, 2)
+    """
     order = list(range(x.ndim)) or [0]
     i, j = normalize_axis("transpose", axis0, x.ndim), normalize_axis("transpose", axis1, x.ndim)
     order[i], order[j] = order[j], order[i]
@@ -200,7 +213,12 @@ def transpose(x: Tensor, axis0: int, axis1: int) -> Tensor:
 
 
 def expand(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """x stretched to `shape` without copying; -1 keeps a size."""
+    """x stretched to `shape` without copying; -1 keeps a size.
+
+    >>> expand(tt.Tensor([[1.0], [2.0]]), (2, 3))
+    Tensor([[1., 1., 1.],
+            [2., 2., 2.]])
+    """
     offset = len(shape) - x.ndim
     if offset < 0:
         raise ShapeError(f"expand: {tuple(shape)} has fewer axes than {x.shape}")
@@ -209,7 +227,11 @@ def expand(x: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def squeeze(x: Tensor, axis: int | Sequence[int] | None = None) -> Tensor:
-    """x without its axes of size 1, or without those named; raises ShapeError if one is larger."""
+    """x without its axes of size 1, or without those named; raises ShapeError if one is larger.
+
+    >>> squeeze(tt.zeros(1, 3, 1)).shape
+    (3,)
+    """
     if axis is None:
         return Reshape(tuple(n for n in x.shape if n != 1))(x)
     named = {normalize_axis("squeeze", i, x.ndim) for i in ((axis,) if isinstance(axis, int) else axis)}
@@ -220,13 +242,21 @@ def squeeze(x: Tensor, axis: int | Sequence[int] | None = None) -> Tensor:
 
 
 def unsqueeze(x: Tensor, axis: int) -> Tensor:
-    """x with a new axis of size 1 at `axis`."""
+    """x with a new axis of size 1 at `axis`.
+
+    >>> unsqueeze(tt.zeros(2, 3), 1).shape
+    (2, 1, 3)
+    """
     at = normalize_axis("unsqueeze", axis, x.ndim + 1)
     return Reshape((*x.shape[:at], 1, *x.shape[at:]))(x)
 
 
 def flatten(x: Tensor, start: int = 0, end: int = -1) -> Tensor:
-    """x with the axes from `start` to `end` made into one."""
+    """x with the axes from `start` to `end` made into one.
+
+    >>> flatten(tt.zeros(2, 3, 4), start=1).shape
+    (2, 12)
+    """
     if x.ndim == 0:
         return Reshape((1,))(x)
     i, j = normalize_axis("flatten", start, x.ndim), normalize_axis("flatten", end, x.ndim)
@@ -236,21 +266,34 @@ def flatten(x: Tensor, start: int = 0, end: int = -1) -> Tensor:
 
 
 def concat(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """The tensors one after the other along an axis they have; raises ShapeError for none at all."""
+    """The tensors one after the other along an axis they have; raises ShapeError for none at all.
+
+    >>> concat([tt.Tensor([1.0]), tt.Tensor([2.0, 3.0])])
+    Tensor([1., 2., 3.])
+    """
     if not tensors:
         raise ShapeError("concat: needs at least one tensor")
     return Concat(normalize_axis("concat", axis, tensors[0].ndim))(*tensors)
 
 
 def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """The tensors side by side along a new axis."""
+    """The tensors side by side along a new axis.
+
+    >>> stack([tt.Tensor([1.0, 2.0]), tt.Tensor([3.0, 4.0])])
+    Tensor([[1., 2.],
+            [3., 4.]])
+    """
     if len({t.shape for t in tensors}) > 1:
         raise ShapeError(f"stack: shapes differ: {', '.join(str(t.shape) for t in tensors)}")
     return concat([unsqueeze(t, axis) for t in tensors], axis)
 
 
 def split(x: Tensor, size: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
-    """x cut along an axis into pieces of `size` (the last may be smaller), or of the sizes given."""
+    """x cut along an axis into pieces of `size` (the last may be smaller), or of the sizes given.
+
+    >>> split(tt.arange(5), 2)
+    (Tensor([0, 1]), Tensor([2, 3]), Tensor([4]))
+    """
     axis = normalize_axis("split", axis, x.ndim)
     total = x.shape[axis]
     if isinstance(size, int):
@@ -269,10 +312,18 @@ def split(x: Tensor, size: int | Sequence[int], axis: int = 0) -> tuple[Tensor, 
 
 
 def pad(x: Tensor, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
-    """x framed by `value`: (before, after) for each axis, the first axis first."""
+    """x framed by `value`: (before, after) for each axis, the first axis first.
+
+    >>> pad(tt.Tensor([1.0, 2.0]), [(1, 2)])
+    Tensor([0., 1., 2., 0., 0.])
+    """
     return Pad(tuple((int(b), int(a)) for b, a in widths), value)(x)
 
 
 def contiguous(x: Tensor) -> Tensor:
-    """x laid out in row-major order; x itself if it is."""
+    """x laid out in row-major order; x itself if it is.
+
+    >>> contiguous(tt.zeros(2, 3).T).shape
+    (3, 2)
+    """
     return x if x._array.flags.c_contiguous else Contiguous()(x)

@@ -198,12 +198,20 @@ CrossEntropy.samples = [
 
 
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """Positive numbers that sum to 1 along `axis`; a slice of nothing but -inf gives zeros."""
+    """Positive numbers that sum to 1 along `axis`; a slice of nothing but -inf gives zeros.
+
+    >>> softmax(tt.Tensor([0.0, 1.0]))
+    Tensor([0.2689, 0.7311])
+    """
     return Softmax(normalize_axis("softmax", axis, x.ndim))(x)
 
 
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """The logarithm of softmax along `axis`, without its rounding to zero."""
+    """The logarithm of softmax along `axis`, without its rounding to zero.
+
+    >>> log_softmax(tt.Tensor([0.0, 1.0]))
+    Tensor([-1.3133, -0.3133])
+    """
     return LogSoftmax(normalize_axis("log_softmax", axis, x.ndim))(x)
 
 
@@ -218,6 +226,9 @@ def cross_entropy(
 
     `reduction`: "mean" over the rows that count, "sum", or "none" for a loss per row.
     Raises DataError for a label out of range or an empty batch, ShapeError, DTypeError.
+
+    >>> cross_entropy(tt.Tensor([[2.0, 0.0]]), tt.Tensor([0]))
+    Tensor(0.1269)
     """
     if reduction not in ("mean", "sum", "none"):
         raise DataError(f"cross_entropy: reduction {reduction!r} is not 'mean', 'sum' or 'none'")

@@ -9,7 +9,7 @@ from typing import Any
 
 from tinytorch.errors import DataError
 from tinytorch.nn.module import Module
-from tinytorch.optim import AdamW
+from tinytorch.optim import AdamW, CosineWithWarmup, Optimizer
 
 
 @dataclass(frozen=True)
@@ -92,3 +92,8 @@ def optimizer_for(model: Module, recipe: Recipe) -> AdamW:
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return AdamW([group for group in groups if group["params"]], lr=recipe.lr, betas=recipe.betas)
+
+
+def schedule_for(optimizer: Optimizer, recipe: Recipe, steps: int) -> CosineWithWarmup:
+    """The recipe's schedule for a run of so many steps; warm-up takes a tenth of a short one."""
+    return CosineWithWarmup(optimizer, min(recipe.warmup, steps // 10), steps, recipe.min_ratio)
