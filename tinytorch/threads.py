@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from threadpoolctl import ThreadpoolController
 
@@ -23,14 +24,21 @@ def set_num_threads(count: int) -> None:
     global _limit
     if count < 1:
         raise TinyTorchError(f"set_num_threads: {count} threads; expected 1 or more")
-    ThreadpoolController().limit(limits=count)
     _limit = count
+    hold()
 
 
 def hold() -> None:
-    """Hold libraries that were loaded since to the number set."""
-    if _limit:
-        ThreadpoolController().limit(limits=_limit)
+    """Hold libraries that were loaded since to the number set, and SciPy's own BLAS to one thread.
+
+    Updates run on SciPy's BLAS for its vector routines, which gain nothing from threads; but its waiting
+    threads and those of NumPy's BLAS keep each other from the cores: an MLP step took 12 ms instead of 0.5.
+    """
+    for library in ThreadpoolController().lib_controllers:
+        if Path(library.filepath).parent.name == "scipy.libs":
+            library.set_num_threads(1)
+        elif _limit:
+            library.set_num_threads(_limit)
 
 
 def get_num_threads() -> int:

@@ -71,11 +71,12 @@ class Linear(Op):
 
     def infer(self, x: Spec, w: Spec, b: Spec) -> Spec:
         require_float("linear", x, w, b)
-        if w.ndim != 2 or b.shape != w.shape[:1]:
-            raise ShapeError(f"linear: weight {w.shape} and bias {b.shape}: expected (out, in) and (out,)")
-        if x.ndim < 1 or x.shape[-1] != w.shape[1]:
-            raise ShapeError(f"linear: input {x.shape} ends in {x.shape[-1:]}, the weight takes {w.shape[1]}")
-        return Spec((*x.shape[:-1], w.shape[0]), x.dtype)
+        given, weight = x.shape, w.shape
+        if len(weight) != 2 or b.shape != weight[:1]:
+            raise ShapeError(f"linear: weight {weight} and bias {b.shape}: expected (out, in) and (out,)")
+        if not given or given[-1] != weight[1]:
+            raise ShapeError(f"linear: input {given} ends in {given[-1:]}, the weight takes {weight[1]}")
+        return Spec((*given[:-1], weight[0]), x.dtype)
 
     def forward(self, x: Array, w: Array, b: Array) -> Any:
         rows = _rows(x)

@@ -129,13 +129,13 @@ class CrossEntropy(Op):
         counted = _counted(labels, logits.shape[1], self.ignore_index)
         share = logits.dtype.type(1 / _count(labels, counted) if self.reduction == "mean" else 1)
         at = np.arange(len(labels)), labels if counted is None else np.where(counted, labels, 0)
-        d = logits - logits.max(1, keepdims=True)
+        d = logits - np.maximum.reduce(logits, 1, keepdims=True)
         loss = -d[at]
         if self.label_smoothing:
             loss *= 1 - self.label_smoothing
             loss -= self.label_smoothing * d.mean(1)
         np.exp(d, out=d)
-        total = d.sum(1, keepdims=True)
+        total = np.add.reduce(d, 1, keepdims=True)
         loss += np.log(total[:, 0])
         d *= share / total
         if self.label_smoothing:
@@ -168,7 +168,7 @@ def _counted(labels: Array, classes: int, ignore_index: int) -> Array | None:
     """Which labels are not ignored, None for all; raises DataError for one out of range."""
     if not labels.size:
         return None
-    if not 0 <= ignore_index < classes and labels.view(f"u{labels.itemsize}").max() < classes:
+    if not 0 <= ignore_index < classes and np.maximum.reduce(labels.view(f"u{labels.itemsize}")) < classes:
         return None  # read as unsigned, a negative label is a very large one: one look finds both
     counted: Array = labels != ignore_index
     low, high = labels.min(where=counted, initial=0), labels.max(where=counted, initial=0)

@@ -115,11 +115,12 @@ class SGDUpdate(Op):
 
     def forward(self, lr: Array, *arrays: Array) -> Array:
         rate, momentum, decay = float(lr), self.momentum, self.weight_decay
+        if not momentum and not decay:
+            return self._plain(rate, arrays)
         for p, g, *state in _rows(_columns(arrays, self.count)):
             axpy, scal = _blas(p.dtype)
             if not momentum:
-                if decay:
-                    scal(1 - rate * decay, p)
+                scal(1 - rate * decay, p)
                 axpy(g, p, a=-rate)
                 continue
             (b,) = state
@@ -134,6 +135,16 @@ class SGDUpdate(Op):
                 scal(1 - rate * decay, p)
             axpy(g, p, a=-rate)
             axpy(b, p, a=-rate * momentum)
+        return arrays[0]
+
+    def _plain(self, rate: float, arrays: Sequence[Array]) -> Array:
+        """p -= rate * g, for the steps that are so short that bookkeeping would show."""
+        for p, g in zip(arrays[: self.count], arrays[self.count :], strict=True):
+            if p.flags.carray and g.flags.carray:
+                if p.size:
+                    _blas(p.dtype)[0](g.reshape(-1), p.reshape(-1), a=-rate)
+            else:
+                p -= p.dtype.type(rate) * g
         return arrays[0]
 
     def composite(self, lr: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
