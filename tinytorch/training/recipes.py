@@ -1,4 +1,4 @@
-"""Recipes: settings that train each model well on each data set, chosen by accuracy on validation data."""
+"""Recipes: settings that train each model well on each data set; docs/log.md says how they were found."""
 
 from __future__ import annotations
 
