@@ -3,7 +3,7 @@
 from tinytorch import errors
 from tinytorch.autograd import enable_grad, grad, gradcheck, no_grad
 from tinytorch.ops.arithmetic import clip, maximum, minimum
-from tinytorch.ops.base import observe, use_backend
+from tinytorch.ops.base import meta, observe, use_backend
 from tinytorch.ops.compare import where
 from tinytorch.ops.elementwise import cos, erf, exp, log, relu, sigmoid, sin, sqrt, tanh
 from tinytorch.ops.index import gather
@@ -48,6 +48,7 @@ __all__ = [
     "matmul",
     "maximum",
     "mean",
+    "meta",
     "minimum",
     "no_grad",
     "observe",

@@ -27,3 +27,11 @@ class CheckpointError(TinyTorchError, RuntimeError):
 
 class TrainingError(TinyTorchError, RuntimeError):
     """Training that cannot go on, such as a loss that is no longer finite."""
+
+
+class ProfilingError(TinyTorchError, ValueError):
+    """A measurement that cannot be made or read, or figures that cannot be compared."""
+
+
+class MetaError(TinyTorchError, RuntimeError):
+    """The values of a tensor that has shape and dtype but no data, or an op on it outside of `meta()`."""

@@ -13,7 +13,8 @@ from tinytorch.ops import shape as layout
 from tinytorch.ops.arithmetic import Cast, add_op, copy_op, mul_op, sub_op
 from tinytorch.ops.base import Node, leave, registry
 from tinytorch.ops.matmul import matmul
-from tinytorch.ops.spec import Array, DType, as_dtype, bool_, float32, int64
+from tinytorch.ops.meta import blank
+from tinytorch.ops.spec import Array, DType, Spec, as_dtype, bool_, float32, int64
 
 
 class Tensor:
@@ -307,7 +308,7 @@ def _sizes(sizes: tuple[Any, ...]) -> Sequence[int]:
 def _make(array: Any) -> Tensor:
     """A Tensor around the result of a kernel, without checks."""
     out = object.__new__(Tensor)
-    out._array = array if type(array) is np.ndarray else np.asarray(array)
+    out._array = array if type(array) is np.ndarray else np.asanyarray(array)
     out._base = out._node = out.grad = None
     out._epoch = 0
     out.requires_grad = False
@@ -326,7 +327,7 @@ def _to_array(data: Any, dtype: DType | None) -> Array:
         dtype = float32 if python and array.dtype == np.float64 else as_dtype(array.dtype)
     if array.dtype.kind not in "biuf":
         raise DTypeError(f"Tensor: elements are numbers, not {array.dtype}")
-    return array.astype(dtype)
+    return blank(Spec(array.shape, dtype)) if base.state().meta else array.astype(dtype)
 
 
 registry.tensor = Tensor
@@ -336,6 +337,15 @@ registry.make = _make
 # ---------------------------------------------------------------- tensors out of nothing
 
 
+def _filled(sizes: Sequence[int], value: float, dtype: Any, requires_grad: bool) -> Tensor:
+    found = as_dtype(dtype)
+    if base.state().meta:
+        out = _make(blank(Spec(tuple(sizes), found)))
+    else:
+        out = _make(np.full(sizes, value, found) if value else np.zeros(sizes, found))
+    return out.requires_grad_(requires_grad)
+
+
 def from_numpy(array: Array) -> Tensor:
     """A tensor that shares the array's memory instead of copying it; raises DTypeError.
 
@@ -343,7 +353,7 @@ def from_numpy(array: Array) -> Tensor:
     Tensor([1., 1.], dtype=float64)
     """
     as_dtype(array.dtype)
-    return _make(array)
+    return _make(np.asarray(array))
 
 
 def zeros(*sizes: Any, dtype: Any = float32, requires_grad: bool = False) -> Tensor:
@@ -352,7 +362,7 @@ def zeros(*sizes: Any, dtype: Any = float32, requires_grad: bool = False) -> Ten
     >>> zeros(2, 3).shape
     (2, 3)
     """
-    return Tensor(np.zeros(_sizes(sizes), as_dtype(dtype)), requires_grad=requires_grad)
+    return _filled(_sizes(sizes), 0, dtype, requires_grad)
 
 
 def ones(*sizes: Any, dtype: Any = float32, requires_grad: bool = False) -> Tensor:
@@ -361,7 +371,7 @@ def ones(*sizes: Any, dtype: Any = float32, requires_grad: bool = False) -> Tens
     >>> ones(2)
     Tensor([1., 1.])
     """
-    return Tensor(np.ones(_sizes(sizes), as_dtype(dtype)), requires_grad=requires_grad)
+    return _filled(_sizes(sizes), 1, dtype, requires_grad)
 
 
 def full(sizes: Sequence[int], value: float, dtype: Any = float32, requires_grad: bool = False) -> Tensor:
@@ -370,7 +380,7 @@ def full(sizes: Sequence[int], value: float, dtype: Any = float32, requires_grad
     >>> full((2,), 7.0)
     Tensor([7., 7.])
     """
-    return Tensor(np.full(sizes, value, as_dtype(dtype)), requires_grad=requires_grad)
+    return _filled(sizes, value, dtype, requires_grad)
 
 
 def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any = None) -> Tensor:

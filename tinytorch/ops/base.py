@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 import numpy as np
 
 from tinytorch.errors import DTypeError, GradientError, TinyTorchError
+from tinytorch.ops.meta import NoData, blank, refusal
 from tinytorch.ops.spec import RANK, Array, Spec, bool_, float32, int64, result_type
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class _Context(threading.local):
 
 
 class _State:
-    __slots__ = ("backend", "backward", "grad", "kernels", "observers", "path", "watched")
+    __slots__ = ("backend", "backward", "grad", "kernels", "meta", "observers", "path", "watched")
 
     def __init__(self) -> None:
         self.grad = True
@@ -118,6 +119,7 @@ class _State:
         self.observers: tuple[Observer, ...] = ()
         self.backend = "numpy"
         self.kernels: dict[type[Op], Kernel] = {}
+        self.meta = False
         self.watched = False
 
 
@@ -138,7 +140,7 @@ registry = _Registry()
 
 
 def state() -> _State:
-    """The state of the calling thread: `grad`, `path`, `observers`, `backend`."""
+    """The state of the calling thread: `grad`, `path`, `observers`, `backend`, `meta`."""
     return context.state
 
 
@@ -218,6 +220,8 @@ class Op:
     def all(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Compute all outputs, with the kernel of the chosen backend, and tell the observers."""
         state = context.state
+        if state.meta:
+            return self._all_meta(state, inputs)
         if not self.numpy_checks:
             self.infer(*inputs)
         if self.mutates:
@@ -242,6 +246,23 @@ class Op:
             outs[0]._base = owner(inputs[0])
         elif self.mutates:
             self._mutated(inputs)
+        for observer in state.observers:
+            observer.on_op(OpEvent(self, inputs, outs, state.path, state.backward, start, end))
+        return outs
+
+    def _all_meta(self, state: _State, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """All outputs as shapes and dtypes alone; nothing is computed, and nothing changed in place."""
+        start = time.perf_counter_ns()
+        specs = self.infer(*inputs)
+        if self.mutates:
+            self._refuse_recording(state, inputs)
+        arrays = tuple(map(blank, specs if self.outputs > 1 else (specs,)))
+        outs = tuple(map(registry.make, arrays))
+        if state.grad and any(t.requires_grad for t in inputs):
+            self._record(state, inputs, outs[0], arrays[1:])
+        if self.is_view:
+            outs[0]._base = owner(inputs[0])
+        end = time.perf_counter_ns()
         for observer in state.observers:
             observer.on_op(OpEvent(self, inputs, outs, state.path, state.backward, start, end))
         return outs
@@ -277,7 +298,12 @@ class Op:
 
 
 def leave(tensor: Tensor, how: str) -> Array:
-    """The array of a tensor on its way out to Python; watchers are told that it left."""
+    """The array of a tensor on its way out to Python; watchers are told that it left.
+
+    Raises MetaError for a tensor without data.
+    """
+    if isinstance(tensor._array, NoData):
+        raise refusal(how)
     for observer in context.state.observers:
         observer.on_exit(tensor, how)
     return tensor._array
@@ -302,7 +328,7 @@ def epoch_of(tensor: Tensor) -> int:
 
 
 def _refresh(state: _State) -> None:
-    state.watched = bool(state.observers or state.kernels)
+    state.watched = bool(state.observers or state.kernels or state.meta)
 
 
 @contextlib.contextmanager
@@ -345,6 +371,27 @@ def use_backend(name: str) -> Iterator[None]:
         yield
     finally:
         state.backend, state.kernels = before
+        _refresh(state)
+
+
+@contextlib.contextmanager
+def meta() -> Iterator[None]:
+    """Tensors made in the block have shape and dtype but no data, and ops only infer: models of any size.
+
+    Tensors from before may take part; their values are neither read nor changed. What needs a value
+    (`.item()`, `bool()`, `.data`) raises MetaError, as does an op outside of the block on a tensor of it.
+
+    >>> with tt.meta():
+    ...     (tt.zeros(1_000_000, 1_000_000) @ tt.zeros(1_000_000, 7)).shape
+    (1000000, 7)
+    """
+    state = context.state
+    before, state.meta = state.meta, True
+    _refresh(state)
+    try:
+        yield
+    finally:
+        state.meta = before
         _refresh(state)
 
 
