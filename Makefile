@@ -48,6 +48,7 @@ check: $(DEV)  ## format, lint, types and the order of the lessons
 	$(BIN)/lint-imports
 
 peers: $(PEERS)  ## parity with PyTorch, in an environment of its own
+	$(BIN_PEERS)/tito model get minilm
 	$(BIN_PEERS)/python -m pytest tests/peers $(ARGS)
 
 bench: $(PEERS)  ## speed and memory beside PyTorch, as a table

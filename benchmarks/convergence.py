@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 import tinytorch as tt
-from benchmarks import speed, torch_models
+from benchmarks import speed
 from tinytorch import console, data, models, optim
+from tinytorch.profiling.pytorch.twin import twin_of
 
 
 @dataclass
@@ -37,8 +38,8 @@ def run(steps: int = 1000, batch: int = 8, context: int = 64, lr: float = 1e-3) 
     torch.set_num_threads(1)
     tt.set_num_threads(1)
     tt.manual_seed(1)
-    ours, theirs = models.GPT(), torch_models.GPT()
-    speed.copy_weights(ours, theirs)
+    ours = models.GPT()
+    theirs = twin_of(ours)
     options = {"lr": lr, "betas": (0.9, 0.99), "weight_decay": 0.1}
     our_optimizer = optim.AdamW(ours.parameters(), **options)
     their_optimizer = torch.optim.AdamW(theirs.parameters(), **options)

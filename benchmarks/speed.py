@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 import tinytorch as tt
-from benchmarks import torch_models
 from benchmarks.interleave import Ratio, compare, interleave
 from tinytorch import models, optim
 from tinytorch.nn import Module, functional
+from tinytorch.profiling.pytorch.twin import twin_of
 
 Step = Callable[[], Any]
 
@@ -26,11 +26,6 @@ class Row:
     ratio: Ratio
     must: float
     aim: float
-
-
-def copy_weights(ours: Module, theirs: torch.nn.Module) -> None:
-    """Give PyTorch's model the weights of ours."""
-    theirs.load_state_dict({name: torch.tensor(t.numpy()) for name, t in ours.state_dict().items()})
 
 
 def our_step(model: Module, optimizer: optim.Optimizer, x: tt.Tensor, y: tt.Tensor) -> Step:
@@ -68,14 +63,12 @@ def pair(name: str, optimizer: str = "sgd", **config: int) -> tuple[Step, Step]:
     rng = np.random.default_rng(0)
     if name == "gpt":
         ours: Module = models.GPT(**config)
-        theirs: torch.nn.Module = torch_models.GPT(**config)
         ids = rng.integers(0, 256, (8, 65))
         x, y = ids[:, :-1].copy(), ids[:, 1:].reshape(-1).copy()
     else:
         ours = models.MLP() if name == "mlp" else models.CNN()
-        theirs = torch_models.MLP() if name == "mlp" else torch_models.CNN()
         x, y = rng.random((32, 1, 28, 28), np.float32), rng.integers(0, 10, 32)
-    copy_weights(ours, theirs)
+    theirs = twin_of(ours)
     tx = torch.tensor(x)
     if name == "cnn":  # PyTorch's convolutions are at their best in this layout
         theirs, tx = theirs.to(memory_format=torch.channels_last), tx.to(memory_format=torch.channels_last)

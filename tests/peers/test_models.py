@@ -11,29 +11,27 @@ import pytest
 import torch
 from scipy import stats
 
-from benchmarks import torch_models
 from tinytorch import Tensor, nn
 from tinytorch.models import CNN, GPT, MLP, save_weights
 from tinytorch.nn import functional
 from tinytorch.nn.module import Module
+from tinytorch.profiling.pytorch.twin import twin_of
 from tinytorch.random import Generator
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 
 
-PAIRS = {"mlp": (MLP, torch_models.MLP), "cnn": (CNN, torch_models.CNN), "gpt": (GPT, torch_models.GPT)}
+MODELS = {"mlp": MLP, "cnn": CNN, "gpt": GPT}
 
 
 def pair(name: str, dtype: str = "float32") -> tuple[Module, torch.nn.Module]:
     """A model of ours and PyTorch's, with the weights of ours moved a little from where they start."""
-    ours, theirs = (make() for make in PAIRS[name])
+    ours = MODELS[name]()
     rng = np.random.default_rng(4)
     for parameter in ours.parameters():
         parameter.assign_(parameter.detach().data + 0.05 * rng.standard_normal(parameter.shape))
     ours.to(dtype)
-    theirs.to(getattr(torch, dtype))
-    theirs.load_state_dict({key: torch.from_numpy(t.numpy()) for key, t in ours.state_dict().items()})
-    return ours, theirs
+    return ours, twin_of(ours)
 
 
 def batch(name: str, dtype: str) -> tuple[np.ndarray, np.ndarray]:
@@ -55,7 +53,7 @@ def assert_close(found: np.ndarray, expected: Any, tolerance: float, what: str) 
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", list(PAIRS))
+@pytest.mark.parametrize("name", list(MODELS))
 def test_logits_loss_and_gradients(name: str, dtype: str) -> None:
     ours, theirs = pair(name, dtype)
     x, labels = batch(name, dtype)
@@ -87,12 +85,12 @@ def test_one_tensor_stands_under_both_names_in_both() -> None:
 # ---------------------------------------------------------------- weights that change sides
 
 
-@pytest.mark.parametrize("name", list(PAIRS))
+@pytest.mark.parametrize("name", list(MODELS))
 def test_a_safetensors_file_written_by_pytorch_loads(name: str, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
     from safetensors.torch import save_model
 
-    ours, theirs = PAIRS[name][0](), PAIRS[name][1]()
+    ours, theirs = MODELS[name](), twin_of(MODELS[name]())  # first values of their own each
     save_model(theirs, str(tmp_path / "weights.safetensors"))  # keeps one name of tied weights
     ours.load_state_dict(load_file(tmp_path / "weights.safetensors"))
     x, _ = batch(name, "float32")
@@ -102,7 +100,7 @@ def test_a_safetensors_file_written_by_pytorch_loads(name: str, tmp_path: Path) 
 def test_a_file_of_ours_loads_in_pytorch(tmp_path: Path) -> None:
     from safetensors.torch import load_model
 
-    ours, theirs = GPT(), torch_models.GPT()
+    ours, theirs = GPT(), twin_of(GPT())
     save_weights(ours, tmp_path / "gpt.safetensors")
     load_model(theirs, tmp_path / "gpt.safetensors")
     x, _ = batch("gpt", "float32")

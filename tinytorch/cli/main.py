@@ -17,7 +17,12 @@ from tinytorch.errors import TinyTorchError
 COMMANDS = {
     "journey": ("tinytorch.cli.journey", "Train an MLP, a CNN and a GPT, then see where their time goes."),
     "train": ("tinytorch.cli.train", "Train one model on one data set."),
+    "profile": ("tinytorch.cli.profile", "See where a model's time, memory and work go."),
+    "roofline": ("tinytorch.cli.roofline", "Show this machine's peak FLOP/s and memory bandwidths."),
+    "timeit": ("tinytorch.cli.timeit", "Time a piece of code, alone or beside another."),
+    "cost": ("tinytorch.cli.cost", "Predict latency and cost of a model, here and on other devices."),
     "data": ("tinytorch.cli.data", "List, describe and fetch data sets."),
+    "model": ("tinytorch.cli.model", "List and fetch models that others trained."),
 }
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 

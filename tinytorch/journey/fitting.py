@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tinytorch import models
 from tinytorch.errors import CheckpointError
-from tinytorch.journey.chart import thinned
 from tinytorch.models.registry import Model
+from tinytorch.profiling.report.chart import thinned
 from tinytorch.training import History, Metric, Trainer
 from tinytorch.training.metrics import Batch, Loss
 from tinytorch.training.recipes import Recipe, optimizer_for, schedule_for

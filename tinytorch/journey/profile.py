@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from tinytorch import console, models
+from tinytorch import models
 from tinytorch.autograd import no_grad
 from tinytorch.journey import page
-from tinytorch.journey.measure import Breakdown, Latency, Row, Work, breakdown, filed_under, latency
 from tinytorch.journey.stage import Journey, Stage
 from tinytorch.models.registry import Model
 from tinytorch.ops.spec import float32
 from tinytorch.optim import clip_grad_norm
+from tinytorch.profiling import words
+from tinytorch.profiling.context import Settings, profile_subject
+from tinytorch.profiling.profile import Profile
+from tinytorch.profiling.subject import Subject, subject_of
+from tinytorch.profiling.trace import filed_under
 from tinytorch.random import Generator
 from tinytorch.training import next_token_loss
 from tinytorch.training.recipes import Recipe, optimizer_for
@@ -26,6 +30,17 @@ FEW = 12  # rows shown before the rest is folded away
 
 
 @dataclass(frozen=True)
+class Row:
+    """Time under one heading in a pass: seconds, those of them in gradients, calls, and share of the pass."""
+
+    name: str
+    seconds: float
+    backward: float
+    calls: float
+    share: float
+
+
+@dataclass(frozen=True)
 class Profiled:
     """What a model costs. `forward` is a pass of the example input, `step` one of training."""
 
@@ -33,69 +48,101 @@ class Profiled:
     batch_shape: tuple[int, ...]
     parameters: int
     parameter_bytes: int
-    latency: Latency
-    forward: Breakdown
-    step: Breakdown
+    forward: Profile
+    step: Profile
 
 
-class Profile(Stage[Profiled]):
+@dataclass(frozen=True)
+class Shown:
+    """A profile as the page shows it: rows by module, repeated blocks together, and by kind of op."""
+
+    title: str
+    profile: Profile
+    modules: tuple[Row, ...]
+    kinds: tuple[Row, ...]
+    gradients: bool
+
+
+class ProfileStage(Stage[Profiled]):
     """Measures latency, size and time by module and op; reads what `train` left in `journey.models`."""
 
     name: ClassVar[str] = "profile"
     title: ClassVar[str] = "Profile"
 
     def run(self, journey: Journey, model: str) -> Profiled:
-        """Measure one model: latency alone first, then passes that an observer watches."""
+        """Measure one model: a pass of its example input, then a training step."""
         scale, subject = journey.scale, journey.models[model]
         example = subject.example_input
         assert example is not None
         subject.eval()
-        total = scale.latency_runs + scale.observed_runs
-        with console.progress(total, f"profile {model}", "runs") as bar, no_grad():
-
-            def one() -> object:
-                return subject(example)
-
-            times = latency(one, scale.latency_runs, tick=bar.update)
-            forward = breakdown(
-                one, scale.observed_runs, journey.seed, lambda n: bar.update(scale.latency_runs + n)
-            )
+        with no_grad():
+            settings = Settings(runs=scale.latency_runs, warmup=10, seed=journey.seed)
+            forward, _ = profile_subject(subject_of(subject), settings)
         batch, work = training_step(subject, model, journey.results["train"][model].recipe)
-        with console.progress(scale.observed_runs, f"profile {model}, training", "steps") as bar:
-            step = breakdown(work, scale.observed_runs, journey.seed, bar.update)
+        step, _ = profile_subject(work, Settings(runs=scale.observed_runs, seed=journey.seed), "step")
         parameters = list(subject.parameters())
         return Profiled(
             example.shape,
             batch,
             sum(p.size for p in parameters),
             sum(p.nbytes for p in parameters),
-            times,
-            forward,
-            step,
+            _without_timeline(forward, model),
+            _without_timeline(step, f"{model}, training step"),
         )
 
     def figures(self, result: Profiled) -> dict[str, str]:
-        """Size and latency."""
+        """Size, work and latency."""
+        timing = result.forward.timing
+        assert timing is not None
         return {
-            "parameters": page.count(result.parameters),
-            "p50": page.seconds(result.latency.p50.value),
-            "p95": page.seconds(result.latency.p95.value),
+            "parameters": words.count(result.parameters),
+            "work": words.work(result.forward.flops),
+            "p50": words.seconds(timing.p50.value),
+            "p95": words.seconds(timing.p95.value),
         }
 
     def section(self, journey: Journey, results: Mapping[str, Profiled]) -> Markup:
         """The stage's part of the page; repeated blocks share a row there."""
         shown = {
-            name: replace(
-                result,
-                forward=replace(result.forward, modules=together(result.forward.modules)),
-                step=replace(result.step, modules=together(result.step.modules)),
+            name: (
+                _shown("Forward, batch of 1", result.forward),
+                _shown(f"Training step, batch of {result.batch_shape[0]}", result.step),
             )
             for name, result in results.items()
         }
-        return page.render("profile.html.jinja", stage=self, results=shown, few=FEW)
+        return page.render("profile.html.jinja", stage=self, results=results, shown=shown, few=FEW)
 
 
-def training_step(trained: Model, name: str, recipe: Recipe) -> tuple[tuple[int, ...], Work]:
+def _without_timeline(profile: Profile, name: str) -> Profile:
+    """The profile under the model's name, less the ops in order, which the page does not show."""
+    return replace(profile, name=name, timeline=())
+
+
+def _shown(title: str, profile: Profile) -> Shown:
+    modules = together(module_times(profile))
+    kinds = tuple(
+        Row(row.name, row.seconds.value, row.backward_seconds, row.calls, row.share.value)
+        for row in profile.ops
+    )
+    return Shown(title, profile, modules, kinds, any(row.backward for row in modules))
+
+
+def module_times(profile: Profile) -> tuple[Row, ...]:
+    """Self time of each module in which ops ran; the root, which has no name, is the model."""
+    return tuple(
+        Row(
+            row.path or "(model)",
+            row.self_seconds.value,
+            row.backward_seconds,
+            row.calls,
+            row.share.value,
+        )
+        for row in profile.modules
+        if row.calls or row.self_seconds.value
+    )
+
+
+def training_step(trained: Model, name: str, recipe: Recipe) -> tuple[tuple[int, ...], Subject]:
     """The shape of a batch, and a training step on it by a copy of the model: forward to optimizer.
 
     The batch is random: what is in it does not change what the step costs. Loss and optimizer are filed under
@@ -126,7 +173,7 @@ def training_step(trained: Model, name: str, recipe: Recipe) -> tuple[tuple[int,
                 clip_grad_norm(twin.parameters(), recipe.clip)
             optimizer.step()
 
-    return shape, work
+    return shape, Subject("training step", work, twin, (x,), {})
 
 
 def together(rows: tuple[Row, ...]) -> tuple[Row, ...]:

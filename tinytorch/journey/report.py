@@ -9,18 +9,22 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement
 
 from tinytorch import console
-from tinytorch.journey import chart, page
+from tinytorch.journey import page
 from tinytorch.journey.language import Wrote
-from tinytorch.journey.machine import Machine
-from tinytorch.journey.profile import Profiled, together
+from tinytorch.journey.profile import Profiled, module_times, together
 from tinytorch.journey.stage import Journey, Stage
 from tinytorch.journey.train import Trained, accuracy_chart, bits_chart
+from tinytorch.profiling import words
+from tinytorch.profiling.environment import Environment
+from tinytorch.profiling.report import chart
 
 FORMAT, VERSION = "tinytorch-journey", 1
 _PANEL, _GAP = chart.WIDTH, 28
 
 
-def figures(journey: Journey, machine: Machine, seconds: float, interrupted: bool = False) -> dict[str, Any]:
+def figures(
+    journey: Journey, machine: Environment, seconds: float, interrupted: bool = False
+) -> dict[str, Any]:
     """All figures of a run in lists, dicts, numbers and text; what is not finite becomes None."""
     run = {
         "command": journey.command,
@@ -43,7 +47,7 @@ def figures(journey: Journey, machine: Machine, seconds: float, interrupted: boo
 def html(
     journey: Journey,
     stages: Sequence[Stage[Any]],
-    machine: Machine,
+    machine: Environment,
     seconds: float,
     interrupted: bool = False,
     figures_file: str = "journey.json",
@@ -104,18 +108,20 @@ def _curve(name: str, result: Trained) -> Element:
 
 def _modules(name: str, result: Profiled, most: int = 9) -> Element:
     """Time by module of a training step, the smaller ones added up."""
-    rows = together(result.step.modules)
+    rows = together(module_times(result.step))
+    timing = result.step.timing
+    assert timing is not None
     shown = [(row.name, row.seconds, row.backward) for row in rows[:most]]
     rest = rows[most:]
     if rest:
         total, backward = sum(row.seconds for row in rest), sum(row.backward for row in rest)
         shown.append((f"{len(rest)} more", total, backward))
     bars = [
-        chart.Bar(label, [(total - backward, "forward"), (backward, "backward")], page.seconds(total))
+        chart.Bar(label, [(total - backward, "forward"), (backward, "backward")], words.seconds(total))
         for label, total, backward in shown
     ]
     return chart.bars(
-        f"{name.upper()}: a training step, {page.seconds(result.step.wall)}", bars, ("forward", "backward")
+        f"{name.upper()}: a training step, {words.seconds(timing.p50.value)}", bars, ("forward", "backward")
     )
 
 

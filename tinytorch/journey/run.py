@@ -11,13 +11,13 @@ from typing import Any
 from tinytorch import console, models
 from tinytorch.errors import DataError
 from tinytorch.journey import report
-from tinytorch.journey.machine import describe
-from tinytorch.journey.profile import Profile
+from tinytorch.journey.profile import ProfileStage
 from tinytorch.journey.stage import FULL, Journey, Scale, Stage
 from tinytorch.journey.train import Train
-from tinytorch.training import write_whole
+from tinytorch.profiling.environment import describe
+from tinytorch.training import require_writable, write_whole
 
-STAGES: list[Stage[Any]] = [Train(), Profile()]
+STAGES: list[Stage[Any]] = [Train(), ProfileStage()]
 
 
 def take_journey(
@@ -41,7 +41,7 @@ def take_journey(
         raise DataError(f"there is no model {', '.join(unknown)!r}; choose from {', '.join(models.names())}")
     folder, stations = Path(out), STAGES if stages is None else stages
     for target in [folder / "index.html", *([Path(picture)] if picture else [])]:
-        _require_writable(target)
+        require_writable(target)
     journey = Journey(tuple(names), scale, seed, command)
     begun = time.perf_counter()
     try:
@@ -86,10 +86,3 @@ def _keep(journey: Journey, stages: Sequence[Stage[Any]], folder: Path, seconds:
     console.notice(
         f"stopped; kept in {folder / names[0]}: {', '.join(done)}; earlier reports are as they were"
     )
-
-
-def _require_writable(target: Path) -> None:
-    """Raise CheckpointError now, not after minutes of work, where a file cannot be written."""
-    probe = target.with_name(f".{target.name}.probe")
-    write_whole(probe, b"")
-    probe.unlink()

@@ -8,10 +8,12 @@ from xml.etree.ElementTree import Element
 
 from tinytorch import data
 from tinytorch.data import ImageSet
-from tinytorch.journey import chart, page
+from tinytorch.journey import page
 from tinytorch.journey.images import Classified, train_classifier
 from tinytorch.journey.language import Wrote, train_writer
 from tinytorch.journey.stage import Journey, Stage
+from tinytorch.profiling import words
+from tinytorch.profiling.report import chart
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -34,8 +36,8 @@ class Train(Stage[Trained]):
         if isinstance(result, Wrote):
             figure = f"{result.test_bits:.3f} bits/byte"
         else:
-            figure = f"{page.percent(result.test_accuracy.value)} right"
-        return {"test": figure, "training": page.seconds(result.curves.seconds)}
+            figure = f"{words.percent(result.test_accuracy.value)} right"
+        return {"test": figure, "training": words.seconds(result.curves.seconds)}
 
     def section(self, journey: Journey, results: Mapping[str, Trained]) -> Markup:
         """The stage's part of the page: curves, then what the models make of data they have not seen."""

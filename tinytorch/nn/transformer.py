@@ -13,15 +13,19 @@ from tinytorch.tensor import Tensor
 class FeedForward(Module):
     """fc2(gelu(fc1(x))), the same for each position; x: (..., embed_dim), result the same shape.
 
+    `approximate`: which GELU, as in nn.GELU.
+
     >>> from tinytorch.tensor import ones
     >>> FeedForward(4, 16)(ones(2, 4)).shape
     (2, 4)
     """
 
-    def __init__(self, embed_dim: int, hidden: int, *, generator: Generator | None = None) -> None:
+    def __init__(
+        self, embed_dim: int, hidden: int, approximate: str = "tanh", *, generator: Generator | None = None
+    ) -> None:
         super().__init__()
         self.fc1 = Linear(embed_dim, hidden, generator=generator)
-        self.act = GELU("tanh")
+        self.act = GELU(approximate)
         self.fc2 = Linear(hidden, embed_dim, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:

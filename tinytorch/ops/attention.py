@@ -29,6 +29,13 @@ def _causal_bias(queries: int, keys: int, dtype: str) -> Array:
     return np.where(_causal(queries, keys), 0, -np.inf).astype(dtype)
 
 
+def _visible(causal: bool, queries: int, keys: int) -> tuple[int, int]:
+    """Pairs in which query i of t may attend to a key up to i + s - t, and all pairs."""
+    rows = min(queries, keys)  # earlier queries, where there are more than keys, see none
+    left_out = rows * (rows - 1) // 2 + (queries - rows) * keys if causal else 0
+    return queries * keys - left_out, queries * keys
+
+
 def _heads_inside(shape: tuple[int, ...], dtype: Any) -> Array:
     """An empty (batch, heads, t, d) laid out as (batch, t, heads, d): joining the heads is no copy."""
     batch, heads, t, d = shape
@@ -79,7 +86,7 @@ class Attention(Op):
 
     def vjp(self, g: Tensor, out: Any, *inputs: Tensor) -> tuple[Gradient, ...]:
         q, k, v = inputs[:3]
-        return (*AttentionGrad(self.scale).all(g, q, k, v, out[1]), *(None for _ in inputs[3:]))
+        return (*AttentionGrad(self.scale, self.causal).all(g, q, k, v, out[1]), *(None for _ in inputs[3:]))
 
     def composite(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
         scores = q @ k.mT * self.scale
@@ -89,9 +96,14 @@ class Attention(Op):
             scores = where(mask, scores, -np.inf)
         return softmax.softmax(scores) @ v
 
+    def matmul_flops(self, out: Any, q: Spec, k: Spec, v: Spec, mask: Spec | None = None) -> int:
+        return int(out[1].size) * (2 * q.shape[3] + 2 * v.shape[3])
+
     def flops(self, out: Any, q: Spec, k: Spec, v: Spec, mask: Spec | None = None) -> int:
-        weights = q.size // max(q.shape[3], 1) * k.shape[2]
-        return weights * (2 * q.shape[3] + 2 * v.shape[3] + softmax.COST + 1)
+        return self.matmul_flops(out, q, k, v) + int(out[1].size) * (softmax.COST + 1)
+
+    def visible(self, out: Any, q: Spec, k: Spec, v: Spec, mask: Spec | None = None) -> tuple[int, int]:
+        return _visible(self.causal, q.shape[2], k.shape[2])
 
 
 @dataclass
@@ -99,6 +111,7 @@ class AttentionGrad(Op):
     """dq, dk, dv of attention from its kept weights"""
 
     scale: float
+    causal: bool = False
     outputs: ClassVar[int] = 3
 
     numpy_checks: ClassVar[bool] = True
@@ -116,8 +129,14 @@ class AttentionGrad(Op):
         dk = np.matmul(ds.swapaxes(-1, -2), q, out=_heads_inside(k.shape, k.dtype))
         return dq, dk, dv
 
+    def matmul_flops(self, out: Any, g: Spec, q: Spec, k: Spec, v: Spec, p: Spec) -> int:
+        return p.size * (4 * q.shape[3] + 4 * v.shape[3])
+
     def flops(self, out: Any, g: Spec, q: Spec, k: Spec, v: Spec, p: Spec) -> int:
-        return p.size * (4 * q.shape[3] + 4 * v.shape[3] + 5)
+        return self.matmul_flops(out, g, q, k, v, p) + 5 * p.size
+
+    def visible(self, out: Any, g: Spec, q: Spec, k: Spec, v: Spec, p: Spec) -> tuple[int, int]:
+        return _visible(self.causal, q.shape[2], k.shape[2])
 
 
 _Q, _K, _V = (2, 2, 3, 4), (2, 2, 5, 4), (2, 2, 5, 2)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 import numpy as np
 
 from tinytorch.errors import DTypeError, GradientError, TinyTorchError
+from tinytorch.ops.allocations import allocations as allocations
 from tinytorch.ops.meta import NoData, blank, refusal
 from tinytorch.ops.spec import RANK, Array, Spec, bool_, float32, int64, result_type
 
@@ -36,7 +37,7 @@ class Ghost(Spec):
 class Node:
     """One op that ran with gradients on: its inputs, what `vjp` keeps of its outputs, its module."""
 
-    __slots__ = ("aux", "epoch", "inputs", "op", "out", "path")
+    __slots__ = ("__weakref__", "aux", "epoch", "inputs", "op", "out", "path")
 
     def __init__(
         self,
@@ -183,6 +184,21 @@ class Op:
         """Work in FLOPs from specs alone, a multiply-add as 2; None lists the op as uncounted."""
         return None
 
+    def matmul_flops(self, *out_and_inputs: Any, **_: Any) -> int:
+        """Of `flops`, those of matrix products and convolutions, which published figures count."""
+        return 0
+
+    def bytes(self, out: Any, *inputs: Any) -> int:
+        """Bytes that the algorithm reads and writes, from specs alone; a view moves none."""
+        if self.is_view:
+            return 0
+        written: Any = [inputs[i] for i in self.mutates] or (out if self.outputs > 1 else (out,))
+        return sum(spec.nbytes for spec in (*inputs, *written))
+
+    def visible(self, *out_and_inputs: Any, **_: Any) -> tuple[int, int]:
+        """Pairs of query and key that a causal mask leaves, and all pairs: work is in their proportion."""
+        return 1, 1
+
     def composite(self, *inputs: Any, **_: Any) -> Any:
         """The same result out of simpler ops; fused ops have it."""
         raise NotImplementedError(f"{type(self).__name__} has no composite form")
@@ -229,14 +245,14 @@ class Op:
         kernel = state.kernels.get(type(self)) if state.watched else None
         start = time.perf_counter_ns()
         try:
-            arrays = map(_array_of, inputs)
+            arrays = [*map(_array_of, inputs)]  # a tuple from map() fills CPython's pools: seeming memory
             result = self.forward(*arrays) if kernel is None else kernel(self, *arrays)
         except (ValueError, IndexError, TypeError):
             self._explain(inputs)
             raise
         end = time.perf_counter_ns()
         results = (result,) if self.outputs == 1 else result
-        outs = tuple(map(registry.make, results))
+        outs = (*map(registry.make, results),)
         if state.grad:
             for t in inputs:
                 if t.requires_grad:

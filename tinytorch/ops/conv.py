@@ -148,8 +148,11 @@ class Conv2d(Convolution):
             total = filters[i] @ reshape(view, (n, groups, w.shape[1], oh * ow)) + total
         return reshape(total, (n, o, oh, ow))
 
+    def matmul_flops(self, out: Spec, x: Spec, w: Spec, b: Spec | None = None) -> int:
+        return 2 * out.size * math.prod(w.shape[1:])
+
     def flops(self, out: Spec, x: Spec, w: Spec, b: Spec | None = None) -> int:
-        return 2 * out.size * math.prod(w.shape[1:]) + (0 if b is None else out.size)
+        return self.matmul_flops(out, x, w) + (0 if b is None else out.size)
 
 
 @dataclass
@@ -189,8 +192,11 @@ class Conv2dInputGrad(Convolution):
             lambda: reshape(Conv2dWeightGrad(*geometry, _tail(w))(dy, g), w.shape),
         )
 
-    def flops(self, out: Spec, g: Spec, w: Spec) -> int:
+    def matmul_flops(self, out: Spec, g: Spec, w: Spec) -> int:
         return 2 * g.size * math.prod(w.shape[1:])
+
+    def flops(self, out: Spec, g: Spec, w: Spec) -> int:
+        return self.matmul_flops(out, g, w)
 
 
 @dataclass
@@ -224,8 +230,11 @@ class Conv2dWeightGrad(Convolution):
         b = (g[:, k],) if self.bias else ()
         return lambda: Conv2d(*geometry)(x, w, *b), lambda: Conv2dInputGrad(*geometry, _tail(x))(dy, w)
 
+    def matmul_flops(self, out: Spec, g: Spec, x: Spec) -> int:
+        return 2 * g.size * self._row(x)
+
     def flops(self, out: Spec, g: Spec, x: Spec) -> int:
-        return 2 * g.size * self._row(x) + (g.size if self.bias else 0)
+        return self.matmul_flops(out, g, x) + (g.size if self.bias else 0)
 
 
 def _tail(x: Spec | Array | Tensor) -> Pair:

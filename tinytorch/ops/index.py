@@ -119,6 +119,9 @@ class Take(Op):
     def flops(self, out: Spec, a: Spec, ids: Spec) -> int:
         return 0
 
+    def bytes(self, out: Spec, a: Spec, ids: Spec) -> int:
+        return ids.nbytes + 2 * out.nbytes  # what is picked, not all there is to pick from
+
 
 @dataclass
 class TakeGrad(Op):
@@ -171,6 +174,9 @@ class Gather(Op):
     def flops(self, out: Spec, a: Spec, ids: Spec) -> int:
         return 0
 
+    def bytes(self, out: Spec, a: Spec, ids: Spec) -> int:
+        return ids.nbytes + 2 * out.nbytes  # what is picked, not all there is to pick from
+
 
 @dataclass
 class GatherGrad(Op):
@@ -217,6 +223,10 @@ class Assign(Op):
 
     def flops(self, out: Spec, a: Spec, value: Spec) -> int:
         return 0
+
+    def bytes(self, out: Spec, a: Spec, value: Spec) -> int:
+        target = out if self.key is None else Slice(self.key).infer(a)
+        return value.nbytes + target.nbytes
 
 
 _KEY = (slice(1, 3), None, 0)

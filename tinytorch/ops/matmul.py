@@ -51,8 +51,11 @@ class MatMul(Op):
     def vjp(self, g: Tensor, out: Spec, a: Tensor, b: Tensor) -> tuple[Gradient, ...]:
         return lambda: g @ b.mT, lambda: a.mT @ g
 
-    def flops(self, out: Spec, a: Spec, b: Spec) -> int:
+    def matmul_flops(self, out: Spec, a: Spec, b: Spec) -> int:
         return 2 * out.size * a.shape[-1]
+
+    def flops(self, out: Spec, a: Spec, b: Spec) -> int:
+        return self.matmul_flops(out, a, b)
 
 
 class Linear(Op):
@@ -97,8 +100,11 @@ class Linear(Op):
         out = lifted @ w.mT + b
         return out if x.ndim > 1 else out.squeeze(0)
 
+    def matmul_flops(self, out: Spec, x: Spec, w: Spec, b: Spec) -> int:
+        return 2 * out.size * w.shape[1]
+
     def flops(self, out: Spec, x: Spec, w: Spec, b: Spec) -> int:
-        return 2 * out.size * w.shape[1] + out.size
+        return self.matmul_flops(out, x, w, b) + out.size
 
 
 class LinearInputGrad(Op):
@@ -113,8 +119,11 @@ class LinearInputGrad(Op):
     def forward(self, g: Array, w: Array) -> Any:
         return np.matmul(_rows(g), w).reshape(*g.shape[:-1], w.shape[1])
 
-    def flops(self, out: Spec, g: Spec, w: Spec) -> int:
+    def matmul_flops(self, out: Spec, g: Spec, w: Spec) -> int:
         return 2 * out.size * w.shape[0]
+
+    def flops(self, out: Spec, g: Spec, w: Spec) -> int:
+        return self.matmul_flops(out, g, w)
 
 
 class LinearWeightGrad(Op):
@@ -131,8 +140,11 @@ class LinearWeightGrad(Op):
         rows = _rows(g)
         return np.matmul(rows.T, _rows(x)), np.matmul(np.ones(len(rows), g.dtype), rows)
 
+    def matmul_flops(self, out: tuple[Spec, Spec], g: Spec, x: Spec) -> int:
+        return 2 * g.size * x.shape[-1]
+
     def flops(self, out: tuple[Spec, Spec], g: Spec, x: Spec) -> int:
-        return 2 * g.size * x.shape[-1] + g.size
+        return self.matmul_flops(out, g, x) + g.size
 
 
 def _rows(x: Array) -> Array:

@@ -108,7 +108,7 @@ class MaxPool2d(Pooling):
         return functools.reduce(maximum, windows)
 
     def flops(self, out: Any, x: Spec) -> int:
-        return self._pooled(x).size * math.prod(self.kernel)
+        return int(out[0].size) * math.prod(self.kernel)
 
 
 @dataclass
@@ -165,6 +165,9 @@ class MaxPool2dPick(Pooling):
 
     def flops(self, out: Spec, x: Spec, index: Spec) -> int:
         return 0
+
+    def bytes(self, out: Spec, x: Spec, index: Spec) -> int:
+        return index.nbytes + 2 * out.nbytes
 
 
 @dataclass

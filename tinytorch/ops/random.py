@@ -47,6 +47,9 @@ class Uniform(Op):
     def flops(self, out: Spec, state: Spec) -> int:
         return 0
 
+    def bytes(self, out: Spec, state: Spec) -> int:
+        return 2 * state.nbytes + out.nbytes
+
 
 Uniform.samples = [
     Sample(Uniform((3, 4), np.dtype(t)), np.array([7, 0]), differentiable=False)

@@ -157,6 +157,9 @@ class Contiguous(Layout):
     def forward(self, a: Array) -> Any:
         return np.ascontiguousarray(a).reshape(a.shape)
 
+    def bytes(self, out: Spec, a: Spec) -> int:
+        return a.nbytes + out.nbytes
+
     def vjp(self, g: Tensor, out: Spec, a: Spec) -> tuple[Gradient, ...]:
         return (g,)
 

@@ -38,6 +38,14 @@ def write_whole(path: str | Path, content: bytes) -> None:
         ) from error
 
 
+def require_writable(path: str | Path) -> None:
+    """Raise CheckpointError now, not after minutes of work, where a file cannot be written."""
+    target = Path(path)
+    probe = target.with_name(f".{target.name}.probe")
+    write_whole(probe, b"")
+    probe.unlink()
+
+
 def write_tensors(path: str | Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
     """Write arrays and metadata as one safetensors file, whole or not at all; raises CheckpointError."""
     write_whole(path, save(dict(tensors), dict(metadata)))

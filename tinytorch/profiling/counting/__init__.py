@@ -1,0 +1,1 @@
+"""Work: FLOPs and bytes, from the ops that run or from closed formulas."""

@@ -1,0 +1,1 @@
+"""Machines: this one's roofs and rates, and what a model would take and cost on others."""

@@ -1,0 +1,1 @@
+"""Models in PyTorch, profiled with the same rules and beside the same model here."""

@@ -1,0 +1,1 @@
+"""A profile shown: text, page, files for other tools, and the difference of two."""

@@ -1,0 +1,1 @@
+"""Time: one call measured, and several compared."""
