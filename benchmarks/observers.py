@@ -6,6 +6,7 @@ process of its own; the two processes take turns in random order, several pairs 
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
@@ -15,11 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
 import tinytorch as tt
 from tinytorch import console, models
-from tinytorch.profiling.significance import paired_ratio
+from tinytorch.profiling.significance import paired_ratio, ratio_of_runs
 from tinytorch.profiling.statistics import Estimate
 from tinytorch.profiling.trace import OpTimer
 
@@ -30,8 +29,10 @@ HOOKS = (
     ("ops/compare.py", "        if state.watched:\n            return self.all(a, b)[0]\n", ""),
     (
         "nn/module.py",
-        """        here, name = context.state, self._name
-        outer = here.path
+        """        here = context.state
+        if not (here.watched or here.grad):
+            return self.forward(*args, **kwargs)
+        name, outer = self._name, here.path
         if name:
             here.path = f"{outer}.{name}" if outer else name
         try:
@@ -47,26 +48,31 @@ import gc, sys, time
 import tinytorch as tt
 from tinytorch import models
 tt.set_num_threads(1)
-name, batch, inner = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+name, batch, inner, gradients = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "True"
 model = models.load_pretrained(name).eval()
 x = model.example_input
 x = tt.zeros(batch, *x.shape[1:], dtype=x.dtype)
 gc.disable()
-with tt.no_grad():
+def work():
+    model.zero_grad()
+    out = model(x)
+    if gradients:
+        out.backward(tt.ones(*out.shape))
+with tt.enable_grad() if gradients else tt.no_grad():
     for _ in range(30):
-        model(x)
+        work()
     for _ in sys.stdin:
         start = time.perf_counter_ns()
         for _ in range(inner):
-            model(x)
+            work()
         print((time.perf_counter_ns() - start) / inner, flush=True)
 """
 
 
-def without_hooks(folder: Path) -> Path:
-    """A copy of the package less the lines that serve watchers; raises ValueError if they are not there."""
+def copy_of(folder: Path, hooks: bool) -> Path:
+    """A copy of the package, with the lines that serve watchers or without; ValueError if there are none."""
     shutil.copytree(PACKAGE, folder / "tinytorch", ignore=shutil.ignore_patterns("__pycache__", "files"))
-    for name, with_hook, without in HOOKS:
+    for name, with_hook, without in () if hooks else HOOKS:
         path = folder / "tinytorch" / name
         text = path.read_text(encoding="utf-8")
         if text.count(with_hook) != 1:
@@ -75,13 +81,17 @@ def without_hooks(folder: Path) -> Path:
     return folder
 
 
-def child(folder: Path, arguments: list[str]) -> subprocess.Popen[str]:
-    """A process that times a pass for each line it reads, on the package in `folder`."""
+def child(folder: Path, arguments: list[str], filler: int) -> subprocess.Popen[str]:
+    """A process that times a pass for each line it reads, on the package in `folder`.
+
+    `filler`: characters of environment, which shift where things lie in its memory.
+    """
     environment = {
         **os.environ,
         "PYTHONPATH": str(folder),
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
+        "FILLER": "x" * filler,
     }
     command = [sys.executable, "-c", CHILD, *arguments]
     return subprocess.Popen(
@@ -90,28 +100,33 @@ def child(folder: Path, arguments: list[str]) -> subprocess.Popen[str]:
 
 
 def unwatched(
-    name: str, batch: int, inner: int, pairs: int = 6, rounds: int = 60
+    name: str,
+    batch: int,
+    inner: int,
+    gradients: bool = False,
+    hooks: bool = False,
+    pairs: int = 12,
+    rounds: int = 40,
 ) -> tuple[Estimate, list[float]]:
-    """Time with hooks over time without: over all pairs of processes, and the median of each pair."""
+    """Time with hooks over time without, or with `hooks` over the same again: of all pairs, and of each.
+
+    A pair of processes counts as one sample: layout in memory differs from process to process.
+    """
     rng = random.Random(0)
-    medians: list[float] = []
-    ours: list[float] = []
-    bare: list[float] = []
+    tests = []
     with tempfile.TemporaryDirectory() as temporary:
-        copy = without_hooks(Path(temporary))
+        folders = [copy_of(Path(temporary, "one"), True), copy_of(Path(temporary, "two"), hooks)]
         for _ in range(pairs):
-            arguments = [name, str(batch), str(inner)]
-            processes = {"ours": child(PACKAGE.parent, arguments), "bare": child(copy, arguments)}
-            times: dict[str, list[float]] = {"ours": [], "bare": []}
+            arguments = [name, str(batch), str(inner), str(gradients)]
+            processes = [child(folder, arguments, rng.randrange(4096)) for folder in folders]
+            times: list[list[float]] = [[], []]
             for _ in range(rounds):
-                for arm in rng.sample(list(processes), 2):
+                for arm in rng.sample((0, 1), 2):
                     times[arm].append(ask(processes[arm]))
-            for process in processes.values():
+            for process in processes:
                 process.communicate()
-            medians.append(float(np.median(np.array(times["ours"]) / np.array(times["bare"]))))
-            ours += times["ours"]
-            bare += times["bare"]
-    return paired_ratio(ours, bare).estimate(), medians
+            tests.append(paired_ratio(*times))
+    return ratio_of_runs(tests).estimate(), [math.exp(test.log_ratio) for test in tests]
 
 
 def ask(process: subprocess.Popen[str]) -> float:
@@ -153,19 +168,22 @@ def main() -> None:
     """Measure and print."""
     tt.set_num_threads(1)
     rows = []
-    for label, name, batch, inner in (
-        ("GPT 1x128", "gpt", 1, 2),
-        ("CNN b32", "cnn", 32, 2),
-        ("MLP b32", "mlp", 32, 50),
-        ("MLP b1", "mlp", 1, 200),
+    for label, name, batch, inner, gradients, hooks in (
+        ("GPT 1x128", "gpt", 1, 4, False, False),
+        ("CNN b32", "cnn", 32, 8, False, False),
+        ("MLP b32", "mlp", 32, 50, False, False),
+        ("MLP b1", "mlp", 1, 200, False, False),
+        ("CNN b32, the same twice", "cnn", 32, 8, False, True),
+        ("MLP b1, the same twice", "mlp", 1, 200, False, True),
+        ("GPT 1x128 and its gradients", "gpt", 1, 2, True, False),
+        ("MLP b32 and its gradients", "mlp", 32, 20, True, False),
     ):
-        found, pairs = unwatched(name, batch, inner)
-        spread = ", ".join(f"{one:.3f}" for one in pairs)
-        rows.append([f"{label}, nobody watches / hooks removed", _show(found), spread])
+        found, pairs = unwatched(name, batch, inner, gradients, hooks)
+        rows.append([label, _show(found), f"{min(pairs):.3f} to {max(pairs):.3f}"])
     rows.append(["GPT 1x128, profiled / not", _show(watched()), ""])
     console.table(
-        "What watching costs: forward passes, ratios of time",
-        ["work", "ratio [95 %]", "each pair of processes"],
+        "What watching costs, ratios of time",
+        ["nobody watches / hooks removed", "ratio [95 %]", "pairs of processes"],
         rows,
     )
 

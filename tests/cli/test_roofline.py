@@ -31,9 +31,10 @@ def test_the_roofs_are_shown_kept_and_written(tmp_path: Path, capsys: pytest.Cap
     rates = list(found["bandwidths"].values())
     assert rates == sorted(rates, reverse=True)
     assert found["product"] > 0
-    assert measure_roof(1).flops == found["flops"]
+    assert measure_roof(1).flops >= found["flops"]
     assert run(["roofline", "--json", str(file)]) == 0
-    assert json.loads(file.read_text())["flops"] == found["flops"]
+    again = json.loads(file.read_text())
+    assert again["flops"] >= found["flops"]
     assert run(["roofline", "--refresh", "--json", str(file)]) == 0
     assert json.loads(file.read_text())["bandwidths"] != found["bandwidths"]
 

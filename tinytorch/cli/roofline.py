@@ -23,7 +23,7 @@ from tinytorch import console
 def command(threads: int, refresh: bool, json_file: Path | None) -> None:
     """Show the roofs of this machine: its peak FLOP/s, and the bandwidth of its caches and memory.
 
-    They are measured once, in about a second, and kept.
+    They are measured in about a second, and kept once two measurements agree.
     """
     from tinytorch.profiling import words
     from tinytorch.profiling.hardware.roofline import measure_roof, product_rate
@@ -56,6 +56,8 @@ def command(threads: int, refresh: bool, json_file: Path | None) -> None:
     )
     if share > 1:
         console.say("That is more than the peak: something disturbed its measurement. Repeat with --refresh.")
+    if not roof.confirmed:
+        console.say("Measured once: the next call measures again, and keeps the better, until two agree.")
     for note in roof.notes:
         console.say(note)
     if json_file is not None:

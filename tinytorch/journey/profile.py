@@ -87,7 +87,7 @@ class ProfileStage(Stage[Profiled]):
             sum(p.size for p in parameters),
             sum(p.nbytes for p in parameters),
             _without_timeline(forward, model),
-            _without_timeline(step, f"{model}, training step"),
+            _without_timeline(step, step.name),
         )
 
     def figures(self, result: Profiled) -> dict[str, str]:
@@ -173,7 +173,7 @@ def training_step(trained: Model, name: str, recipe: Recipe) -> tuple[tuple[int,
                 clip_grad_norm(twin.parameters(), recipe.clip)
             optimizer.step()
 
-    return shape, Subject("training step", work, twin, (x,), {})
+    return shape, Subject(f"{name}, training step", work, twin, (x,), {})
 
 
 def together(rows: tuple[Row, ...]) -> tuple[Row, ...]:

@@ -62,9 +62,11 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run `forward` with the module's name on the path under which ops are filed."""
-        here, name = context.state, self._name
-        outer = here.path
+        """Run `forward` with the module's name on the path under which ops are filed, if one is wanted."""
+        here = context.state
+        if not (here.watched or here.grad):
+            return self.forward(*args, **kwargs)
+        name, outer = self._name, here.path
         if name:
             here.path = f"{outer}.{name}" if outer else name
         try:

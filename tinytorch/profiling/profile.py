@@ -193,6 +193,7 @@ class Roof:
 
     `sizes`: bytes that a level holds for these threads (none for main memory). `spread`: by how much the
     median reading fell short of the best, of "flops" and each level. `call`: seconds of the cheapest call.
+    `confirmed`: a second measurement, at another time, found the same.
     """
 
     flops: float
@@ -203,6 +204,7 @@ class Roof:
     spread: dict[str, float] = field(default_factory=dict)
     call: float = 0.0
     notes: tuple[str, ...] = ()
+    confirmed: bool = False
 
 
 @dataclass(frozen=True, repr=False)

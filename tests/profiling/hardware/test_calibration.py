@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import norm
 
-from tinytorch.models import GPT
+from tinytorch.models import BERT, GPT
 from tinytorch.profiling.hardware import calibration as module
 from tinytorch.profiling.hardware.calibration import (
     Calibration,
@@ -83,10 +83,10 @@ def test_few_models_make_a_wider_interval_and_a_bias_widens_it_too() -> None:
 # ---------------------------------------------------------------- models held out
 
 
-def test_held_out_models_are_of_three_kinds_and_many_sizes() -> None:
+def test_held_out_models_are_of_four_kinds_and_many_sizes() -> None:
     found = held_out()
     assert len(found) >= 6
-    assert len({type(model) for model, _ in found.values()}) == 3
+    assert len({type(model) for model, _ in found.values()}) == 4
     assert len({shape[0] for _, shape in found.values()}) >= 4
 
 
@@ -100,7 +100,7 @@ def test_no_op_that_was_calibrated_is_one_of_a_model_held_out() -> None:
         if case.tells != "call"
     }
     for name, (model, shape) in held_out().items():
-        x = rng.randint(0, 256, shape) if isinstance(model, GPT) else rng.rand(*shape)
+        x = rng.randint(0, 256, shape) if isinstance(model, GPT | BERT) else rng.rand(*shape)
         ops = record(subject_of(model.eval(), (x,))).ops
         same = [op for op in ops if (kind_of(op), op.flops, op.bytes) in calibrated]
         assert not same, f"{name}: {same}"

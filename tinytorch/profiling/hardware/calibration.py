@@ -13,7 +13,7 @@ import numpy as np
 
 import tinytorch.ops
 from tinytorch.errors import CheckpointError
-from tinytorch.models import CNN, GPT, MLP
+from tinytorch.models import BERT, CNN, GPT, MLP
 from tinytorch.models.registry import Model
 from tinytorch.ops.base import grad_mode
 from tinytorch.profiling.hardware import machine
@@ -95,7 +95,7 @@ def _reach(ratios: Sequence[float]) -> float:
 # ---------------------------------------------------------------- models held out
 
 
-def held_out() -> dict[str, tuple[Model, tuple[int, ...]]]:
+def held_out() -> dict[str, tuple[Model | BERT, tuple[int, ...]]]:
     """Models with the shape of an input; nothing in `rates.cases` was measured on them.
 
     >>> len(held_out()) >= 6
@@ -109,6 +109,7 @@ def held_out() -> dict[str, tuple[Model, tuple[int, ...]]]:
     def gpt(width: int, layers: int, heads: int) -> GPT:
         return GPT(width=width, layers=layers, heads=heads, generator=rng)
 
+    bert = BERT(vocab_size=256, context=64, width=112, layers=2, heads=4, generator=rng)
     return {
         "mlp 96-80-48-10, batch 1": (mlp(96, 80, 48, 10), (1, 96)),
         "mlp 784-256-10, batch 16": (mlp(784, 256, 10), (16, 784)),
@@ -120,6 +121,7 @@ def held_out() -> dict[str, tuple[Model, tuple[int, ...]]]:
         "gpt width 96, 3 layers, 1 x 64": (gpt(96, 3, 3), (1, 64)),
         "gpt width 128, 4 layers, 8 x 32": (gpt(128, 4, 4), (8, 32)),
         "gpt width 256, 2 layers, 2 x 128": (gpt(256, 2, 8), (2, 128)),
+        "bert width 112, 2 layers, 1 x 48": (bert, (1, 48)),
     }
 
 
@@ -128,7 +130,7 @@ def validate(by_kind: Mapping[str, Rates]) -> tuple[Check, ...]:
     works, runs, rng = [], [], Generator(2)
     for model, shape in held_out().values():
         model.eval()
-        x = rng.randint(0, 256, shape) if isinstance(model, GPT) else rng.rand(*shape)
+        x = rng.randint(0, 256, shape) if isinstance(model, GPT | BERT) else rng.rand(*shape)
         called = subject_of(model, (x,))
         works.append(record(called))
         runs.append(called.call)

@@ -14,6 +14,7 @@ import numpy as np
 from tinytorch import nn
 from tinytorch.ops.attention import attention
 from tinytorch.ops.base import grad_mode
+from tinytorch.ops.elementwise import erf
 from tinytorch.ops.reduce import mean
 from tinytorch.profiling.hardware.workload import Demand, record_call
 from tinytorch.profiling.timing.timer import collector_off
@@ -21,15 +22,16 @@ from tinytorch.random import Generator
 from tinytorch.tensor import Tensor
 
 PRODUCT, CONVOLUTION, ATTENTION, NORM = "product", "convolution", "attention", "norm"
-CURVED, POOLING, GATHER, REDUCTION, SIMPLE, VIEW = (
+CURVED, ERF, POOLING, GATHER, REDUCTION, SIMPLE, VIEW = (
     "curved",
+    "erf",
     "pooling",
     "gather",
     "reduction",
     "simple",
     "view",
 )
-KINDS = (PRODUCT, CONVOLUTION, ATTENTION, NORM, CURVED, POOLING, GATHER, REDUCTION, SIMPLE, VIEW)
+KINDS = (PRODUCT, CONVOLUTION, ATTENTION, NORM, CURVED, ERF, POOLING, GATHER, REDUCTION, SIMPLE, VIEW)
 
 _NAMES = {
     CONVOLUTION: ("conv2d", "conv2dinputgrad", "conv2dweightgrad"),
@@ -38,7 +40,8 @@ _NAMES = {
         *("layernorm", "layernormgrad", "batchnorm", "batchnormgrad"),
         *("softmax", "logsoftmax", "crossentropy"),
     ),
-    CURVED: ("gelutanh", "gelutanhgrad", "exp", "log", "tanh", "sigmoid", "erf", "sin", "cos", "pow"),
+    CURVED: ("gelutanh", "gelutanhgrad", "exp", "log", "tanh", "sigmoid", "sin", "cos", "pow"),
+    ERF: ("erf",),  # SciPy's, some ten times slower than NumPy's functions
     POOLING: ("maxpool2d", "maxpool2dgrad", "maxpool2dpick", "avgpool2d", "avgpool2dgrad"),
     GATHER: ("lookup", "take", "takegrad", "gather", "gathergrad", "concat", "pad"),
     REDUCTION: ("sum", "mean", "max", "min", "argmax"),
@@ -233,6 +236,9 @@ def cases() -> list[Case]:
         x, y = rng.rand(size), rng.rand(size)
         return Case(SIMPLE, tells, lambda: x + y)
 
+    def bell(tells: str, size: int) -> Case:  # its time depends on the values: as activations
+        return Case(ERF, tells, functools.partial(erf, rng.randn(size)))
+
     norm, table, pool, gelu = nn.LayerNorm(128), nn.Embedding(256, 128), nn.MaxPool2d(2), nn.GELU("tanh")
     relu, average, matrix = nn.ReLU(), functools.partial(mean, axis=-1), rng.rand(4, 4)
     return [
@@ -249,6 +255,8 @@ def cases() -> list[Case]:
         *(apply(NORM, BYTES, norm, rows, 128) for rows in (16, 128, 1024, 8192)),
         apply(CURVED, CALL, gelu, 1),
         *(apply(CURVED, FLOPS, gelu, size) for size in (2**12, 2**16, 2**19, 2**21)),
+        bell(CALL, 1),
+        *(bell(FLOPS, size) for size in (2**11, 2**15, 2**18)),
         apply(POOLING, CALL, pool, 1, 1, 2, 2),
         *(apply(POOLING, BYTES, pool, batch, 16, 28, 28) for batch in (1, 5, 16, 64)),
         look_up(CALL, 1),
