@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
@@ -17,6 +16,7 @@ from tinytorch.optim import clip_grad_norm
 from tinytorch.profiling import words
 from tinytorch.profiling.context import Settings, profile_subject
 from tinytorch.profiling.profile import Profile
+from tinytorch.profiling.report.outline import families
 from tinytorch.profiling.subject import Subject, subject_of
 from tinytorch.profiling.trace import filed_under
 from tinytorch.random import Generator
@@ -183,14 +183,10 @@ def together(rows: tuple[Row, ...]) -> tuple[Row, ...]:
     >>> together((one, two, Row("head.0", 1.0, 0.0, 1.0, 0.25)))[0].name
     'blocks.*.mlp'
     """
-    repeated = {found[1] for row in rows if (found := re.match(r"(.+?)\.\d+\.", row.name))}
+    names = families(row.name for row in rows)
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        found = re.match(r"(.+?)\.\d+(?=\.|$)", row.name)
-        name = row.name
-        if found and found[1] in repeated:
-            name = f"{found[1]}.*{row.name[found.end() :]}"
-        groups.setdefault(name, []).append(row)
+        groups.setdefault(names[row.name], []).append(row)
     merged = [
         Row(
             name,

@@ -211,7 +211,7 @@ def _put_together(
     kinds, parameters = _of_module(step.module)
     rows = rows_by_path(times, costs, kinds, parameters, None, roof)
     uncounted = tuple(sorted({key.op for key, cost in costs if cost.flops is None}))
-    return Profile(
+    profile = Profile(
         name=name,
         kind="PyTorch module",
         mode="backward" if step.backward else "forward",
@@ -232,6 +232,7 @@ def _put_together(
         notes=(*surroundings.warnings, *((NOTE_MEMORY,) if settings.memory else ())),
         passes={row.path: tuple(times.per_pass(under({row.path}))) for row in rows},
     )
+    return replace(profile, insights=insights(profile))
 
 
 def _named(rows: Sequence[OpRow]) -> tuple[OpRow, ...]:
