@@ -23,6 +23,7 @@ from tinytorch.profiling.context import (
     profile_subject,
 )
 from tinytorch.profiling.counting.flops import FLOPCounter
+from tinytorch.profiling.memory.profiler import memory_at_rest
 from tinytorch.profiling.subject import subject_of
 from tinytorch.random import default_generator
 
@@ -269,3 +270,69 @@ def test_one_profile_at_a_time_in_a_process_from_any_thread() -> None:
     profile_model(work, **QUICK)
     assert isinstance(refused[0], ProfilingError)
     assert "another thread" in str(refused[0])
+
+
+# ---------------------------------------------------------------- what a fresh reader found
+
+
+def test_a_part_of_a_model_is_the_root_of_its_own_profile() -> None:
+    block = small_gpt().blocks[0]
+    x = tt.random.Generator(0).rand(1, 8, 16)
+    profiles = [profile_model(target, (x,), **QUICK) for target in (block, block.forward)]
+    for profile in profiles:
+        rows = {row.path: row for row in profile.modules}
+        assert rows[""].kind == "TransformerBlock"
+        assert rows["attn.q_proj"].kind == "Linear"
+        assert rows["attn.q_proj"].parameter_bytes == 4 * (16 * 16 + 16)
+        assert rows["attn.q_proj"].peak_bytes
+    assert [row.path for row in profiles[0].modules] == [row.path for row in profiles[1].modules]
+
+
+def test_gradients_of_all_leaves_are_cleared_before_each_pass_and_given_back() -> None:
+    x, w = tt.ones(2, 4, requires_grad=True), tt.ones(3, requires_grad=True)
+    mine = tt.ones(3)
+    w.grad = mine
+    profile = profile_model(MLP((4, 3)), (x,), backward=True, **QUICK)
+    assert x.grad is None
+    assert [row.name for row in profile.ops].count("add") == 0  # nothing was added to older gradients
+    assert all(one.flops is not None for one in profile.timeline)
+    sums = profile_model(lambda: (w * w).sum(), backward=True, **QUICK)
+    assert w.grad is mine
+    assert "add" not in {row.name for row in sums.ops} or sums.flops == FLOPCounter("all").count(
+        lambda: (w * w).sum(), backward=True
+    )
+    assert all(one.flops is not None for one in sums.timeline)
+
+
+def test_passes_run_without_the_collector_and_watched_ones_are_strewn_among_the_others() -> None:
+    seen: list[tuple[bool, bool]] = []
+    x = tt.ones(3)
+
+    def work() -> Tensor:
+        seen.append((gc.isenabled(), bool(state().observers)))
+        return x + 1
+
+    profile_model(work, runs=20, warmup=2, memory=False, roof=False)
+    timed = seen[1 + 2 :]
+    assert len(timed) == 40
+    assert not any(enabled for enabled, _ in timed)
+    watched = [watched for _, watched in timed]
+    assert sum(watched) == 20
+    changes = sum(a != b for a, b in zip(watched, watched[1:], strict=False))
+    assert changes > 8  # in blocks there would be one; at random about 20
+
+
+def test_nothing_is_profiled_under_meta_nor_while_memory_is_measured() -> None:
+    model = MLP((4, 3))
+    with tt.meta(), pytest.raises(ProfilingError, match="under meta"):
+        profile_model(model, **QUICK)
+    with memory_at_rest():
+        (refused,) = in_thread(lambda: profile_model(model, **QUICK))
+    assert isinstance(refused, ProfilingError)
+    assert "another measurement runs" in str(refused)
+
+
+@pytest.mark.parametrize("bad", [{"runs": 2.5}, {"runs": True}, {"warmup": 1.0}])
+def test_numbers_of_runs_are_whole(bad: dict[str, Any]) -> None:
+    with pytest.raises(ProfilingError, match="expected runs >= 1"):
+        ProfilerContext(**bad)

@@ -67,3 +67,9 @@ def test_what_cannot_be_called_so_is_refused_before_it_runs(
 ) -> None:
     with pytest.raises(ProfilingError, match=says):
         subject_of(function, args)  # type: ignore[arg-type]
+
+
+def test_arguments_come_in_a_tuple() -> None:
+    for args in (Tensor(np.zeros(1, np.float32)), "ab", 3):
+        with pytest.raises(ProfilingError, match=r"pass a tuple of the arguments, as args=\(x,\)"):
+            subject_of(lambda *given: given, args)  # type: ignore[arg-type]

@@ -14,12 +14,12 @@ import numpy as np
 from tinytorch import console
 from tinytorch.errors import ProfilingError
 from tinytorch.nn.module import Module
-from tinytorch.ops.base import grad_mode, state
+from tinytorch.ops.base import OpEvent, grad_mode, observe, state
 from tinytorch.profiling import environment
 from tinytorch.profiling.advice.advisor import insights
 from tinytorch.profiling.advice.hotspots import hotspots
 from tinytorch.profiling.hardware.roofline import measure_roof
-from tinytorch.profiling.memory.profiler import measure_memory
+from tinytorch.profiling.memory.profiler import measure_memory, memory_at_rest
 from tinytorch.profiling.profile import Hotspot, MemoryUse, Profile, Roof, Timing
 from tinytorch.profiling.rows import Costs, Times, module_rows, op_rows, slices, typical
 from tinytorch.profiling.significance import ratio
@@ -49,7 +49,8 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.runs < 1 or self.warmup < 0:
+        whole = all(isinstance(n, int) and not isinstance(n, bool) for n in (self.runs, self.warmup))
+        if not whole or self.runs < 1 or self.warmup < 0:
             raise ProfilingError(
                 f"profile: runs={self.runs}, warmup={self.warmup}; expected runs >= 1 and warmup >= 0"
             )
@@ -147,8 +148,12 @@ def profile_model(
     if not backward:
         profile, _ = profile_subject(subject, Settings(**settings))
     else:
-        with _gradients_restored(subject):
-            profile, _ = profile_subject(_with_backward(subject), Settings(**settings), "backward")
+        gradients = _Gradients(subject)
+        try:
+            passes = replace(subject, call=gradients.call)
+            profile, _ = profile_subject(passes, Settings(**settings), "backward")
+        finally:
+            gradients.restore()
     return replace(profile, name=name or profile.name)
 
 
@@ -157,6 +162,8 @@ def profile_subject(subject: Subject, settings: Settings, mode: str = "") -> tup
 
     `mode`: what a pass is, in a word; "forward" for a model and "callable" for anything else, if not given.
     """
+    if state().meta:
+        raise ProfilingError("profile: under meta() nothing is computed. Leave the block to profile a call.")
     if not ONE_AT_A_TIME.acquire(blocking=False):
         raise ProfilingError(
             "profile: another profile is being taken in this process (by another thread, or by the function "
@@ -197,7 +204,11 @@ def _time(
     timer, clock = OpTimer(), Stopwatch()
     passes: list[Pass] = []
     watched: list[float] = []
-    with collector_off(), console.progress(len(kinds), f"profile {subject.name}", "passes") as bar:
+    with (
+        memory_at_rest(),
+        collector_off(),
+        console.progress(len(kinds), f"profile {subject.name}", "passes") as bar,
+    ):
         for number, is_watched in enumerate(kinds, 1):
             if is_watched:
                 one, _ = timer.run(subject.call)
@@ -285,36 +296,54 @@ def _configuration(subject: Subject, settings: Settings) -> dict[str, str]:
 # ---------------------------------------------------------------- backward, and one at a time
 
 
-def _with_backward(subject: Subject) -> Subject:
-    """The call followed by the gradients of its result, from a cotangent of ones; `.grad` starts empty."""
-    model = subject.model
+class _Gradients:
+    """A call followed by the gradients of its result, from a cotangent of ones; `.grad` starts empty each time.
 
-    def call() -> Any:
-        if model is not None:
-            model.zero_grad()
-        out = subject.call()
+    The leaves that take gradients are noted in the first pass, and get back what they had by `restore`.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._before: dict[int, tuple[Tensor, Tensor | None]] = {}
+        self._call = self._first
+
+    def call(self) -> Any:
+        """One pass."""
+        return self._call()
+
+    def restore(self) -> None:
+        """Give all leaves the gradients that they had before the first pass."""
+        for leaf, gradient in self._before.values():
+            leaf.grad = gradient
+
+    def on_op(self, event: OpEvent) -> None:
+        """Note leaves that an op takes."""
+        for t in event.inputs:
+            if t.requires_grad and t.is_leaf:
+                self._before.setdefault(id(t), (t, t.grad))
+
+    def on_exit(self, tensor: Tensor, how: str) -> None:
+        """Values may leave; that is no op."""
+
+    def _first(self) -> Any:
+        with observe(self):
+            out = self._subject.call()
+        self._call = self._again
+        return self._backward(out)
+
+    def _again(self) -> Any:
+        return self._backward(self._subject.call())
+
+    def _backward(self, out: Any) -> Any:
+        for leaf, _ in self._before.values():
+            leaf.grad = None
         first = out[0] if isinstance(out, tuple) else out
         if not isinstance(first, Tensor):
-            raise ProfilingError(f"{subject.name} returns {type(first).__name__}; backward needs a Tensor")
-        first.backward(_ones_like(first))
+            raise ProfilingError(
+                f"{self._subject.name} returns {type(first).__name__}; backward needs a Tensor"
+            )
+        first.backward(Tensor(np.ones(first.shape, first.dtype)))
         return out
-
-    return replace(subject, call=call)
-
-
-def _ones_like(tensor: Tensor) -> Tensor:
-    return Tensor(np.ones(tensor.shape, tensor.dtype))
-
-
-@contextmanager
-def _gradients_restored(subject: Subject) -> Iterator[None]:
-    parameters = list(subject.model.parameters()) if subject.model is not None else []
-    before = [parameter.grad for parameter in parameters]
-    try:
-        yield
-    finally:
-        for parameter, gradient in zip(parameters, before, strict=True):
-            parameter.grad = gradient
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
+import tracemalloc
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -87,6 +89,7 @@ def describe(root: Path = Path("/")) -> Environment:
             *_about_clock(governor, turbo, virtual),
             *_about_threads(max((int(pool["num_threads"]) for pool in pools), default=0), machine.cores()),
             *_about_quota(_quota(root), machine.cores()),
+            *_about_watchers(),
         ),
     )
 
@@ -119,6 +122,16 @@ def spans(numbers: list[int]) -> str:
 
 
 # ---------------------------------------------------------------- what is doubtful
+
+
+def _about_watchers() -> list[str]:
+    """What this process runs beside the code that is measured, and that slows it."""
+    found = {
+        "tracemalloc": tracemalloc.is_tracing(),
+        "a trace function (a debugger, or coverage)": sys.gettrace() is not None,
+        "a profile function": sys.getprofile() is not None,
+    }
+    return [f"{what} is active: it slows Python several times over" for what, on in found.items() if on]
 
 
 def _about_load(load: float | None, processors: int) -> list[str]:

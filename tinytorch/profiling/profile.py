@@ -46,7 +46,7 @@ class ModuleRow:
 
 @dataclass(frozen=True)
 class OpRow:
-    """What one kind of op costs in a pass, over all modules: `seconds` in kernels and the calls."""
+    """What one kind of op costs in a pass, over all modules: `seconds` with the Python that led to it."""
 
     name: str
     calls: float

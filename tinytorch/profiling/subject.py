@@ -51,9 +51,15 @@ def subject_of(
                 f"{name} has no example_input: pass the inputs as args=(x,), or set model.example_input"
             )
         args = (model.example_input,)
+    if not isinstance(args, list | tuple | None):
+        raise ProfilingError(
+            f"{name}: args is a {type(args).__name__}; pass a tuple of the arguments, as args=(x,)"
+        )
     given, named = tuple(args or ()), dict(kwargs or {})
     _check_signature(name, function, given, named, cure)
-    return Subject(name, lambda: function(*given, **named), model, given, named)
+    # By its `forward`, a module is the root of all paths, though it may be a part of another one.
+    target = function.forward if isinstance(function, Module) else function
+    return Subject(name, lambda: target(*given, **named), model, given, named)
 
 
 def _is_forward(function: Callable[..., Any]) -> bool:

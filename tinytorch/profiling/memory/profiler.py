@@ -95,18 +95,25 @@ def measure_memory(subject: Subject, repeats: int = 5, optimizer: Optimizer | No
     >>> use.parameters, use.activations  # 8 + 8 x 4, 3 + 3 x 8 floats; the hidden layer's 8
     (268, 32)
     """
-    if repeats < 1:
+    if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
         raise ProfilingError(f"memory: repeats={repeats}; expected 1 or more")
     if state().meta:
         raise ProfilingError("memory: under meta() tensors have no data. Leave the block to measure memory.")
+    with memory_at_rest():
+        holdings = Holdings(subject.model, optimizer)
+        return _once(subject, holdings) if repeats == 1 else _take(subject, holdings, repeats)
+
+
+@contextmanager
+def memory_at_rest() -> Iterator[None]:
+    """Only the block itself measures memory meanwhile; raises ProfilingError where that goes on already."""
     if not _ONE_AT_A_TIME.acquire(blocking=False):
         raise ProfilingError(
             "memory: another measurement runs in this process (in another thread, or around this one). "
             "Each would measure the other: take them one after the other."
         )
     try:
-        holdings = Holdings(subject.model, optimizer)
-        return _once(subject, holdings) if repeats == 1 else _take(subject, holdings, repeats)
+        yield
     finally:
         _ONE_AT_A_TIME.release()
 

@@ -84,6 +84,7 @@ def _environment() -> jinja2.Environment:
 def _content(profile: Profile) -> dict[str, Any]:
     """All that the templates show."""
     cells, narrow = icicle(profile)
+    kinds = groups(profile)
     return {
         "profile": profile,
         "what": PASSES.get(profile.mode, profile.mode),
@@ -94,7 +95,7 @@ def _content(profile: Profile) -> dict[str, Any]:
         "icicle_rows": 1 + max((cell.depth for cell in cells), default=0),
         "too_narrow": narrow,
         **_tree(profile),
-        "groups": [group for group in groups(profile) if len(groups(profile)) > 1][:MOST_GROUPS],
+        "groups": kinds[:MOST_GROUPS] if len(kinds) > 1 else [],
         "rooflines": _both(roofline(profile, WIDE, 460), roofline(profile, NARROW, 340)),
         **_timing(profile.timing),
         **_memory(profile.memory),

@@ -15,6 +15,7 @@ from time import perf_counter_ns, process_time_ns
 from typing import Any, SupportsIndex, TypeVar
 
 from tinytorch.errors import ProfilingError
+from tinytorch.ops.base import state
 from tinytorch.profiling import environment, statistics
 from tinytorch.profiling.profile import Timing
 from tinytorch.profiling.timing.arms import Arm, Loop, call_arm
@@ -176,6 +177,8 @@ class Timer:
         `warmup=0, runs=1` calls once. Raises ProfilingError for what cannot be called, arguments that do not
         fit, `runs` or `inner` below 1 and `warmup` below 0; an error of the function passes through.
         """
+        if state().meta:
+            raise ProfilingError("Timer: under meta() nothing is computed. Leave the block to time a call.")
         arm = call_arm(function, args, kwargs)
         return measure_arm(replace(arm, name=name or arm.name), warmup, runs, inner, self.collector)
 
