@@ -245,9 +245,11 @@ class Console:
         finite = [mean for mean in means if math.isfinite(mean)]
         if not finite:
             return "x" * len(means)
-        low, span = min(finite), (max(finite) - min(finite)) or 1.0
+        low = min(finite)
+        half = (max(finite) / 2 - low / 2) or 1.0  # by halves, or the difference of two huge ones is infinite
         return "".join(
-            bars[min(7, int((mean - low) / span * 8))] if math.isfinite(mean) else "x" for mean in means
+            bars[min(7, int((mean / 2 - low / 2) / half * 8))] if math.isfinite(mean) else "x"
+            for mean in means
         )
 
     def fit(self, text: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 import tinytorch as tt
 from tinytorch.cli.main import run
+from tinytorch.errors import ProfilingError
 from tinytorch.profiling.profile import Profile
 
 QUICK = ["--runs", "3", "--no-memory"]
@@ -23,6 +24,19 @@ def work(x):
 
 def broken(x):
     raise KeyError("mine")
+
+def leaves(x):
+    raise SystemExit(3)
+
+def step():
+    model.zero_grad()
+    (model(example_input) ** 2).sum().backward()
+
+async def later(x):
+    return x
+
+def lazy(x):
+    yield x
 """
 
 
@@ -96,9 +110,34 @@ def test_what_cannot_be_profiled(
     assert "Traceback" not in err
 
 
-def test_an_error_of_the_users_function_is_the_users(own: Path) -> None:
-    with pytest.raises(KeyError, match="mine"):
-        run(["profile", f"{own}:broken", *QUICK])
+def test_an_error_of_the_users_function_is_one_line_with_its_place(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["profile", f"{own}:broken", *QUICK]) == 1
+    assert capsys.readouterr().err.strip() == "tito: broken: KeyError: 'mine' (own.py, line 12)"
+    with pytest.raises(ProfilingError):
+        run(["--debug", "profile", f"{own}:broken", *QUICK])
+    assert run(["profile", f"{own}:leaves", *QUICK]) == 1
+    assert "SystemExit: 3 (own.py, line 15)" in capsys.readouterr().err
+
+
+def test_a_training_step_of_ones_own(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["profile", f"{own}:step", *QUICK]) == 0
+    assert "linearweightgrad" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["later", "lazy"])
+def test_what_returns_before_it_runs_is_refused(
+    name: str, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["profile", f"{own}:{name}", *QUICK]) == 1
+    assert "returns before its body runs" in capsys.readouterr().err
+
+
+def test_files_that_can_be_written_are(own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--trace", str(tmp_path / "t.json"), "--json", str(tmp_path / "p.json")]
+    assert run(["profile", f"{own}:work", *QUICK, *options]) == 1
+    assert Profile.load(tmp_path / "p.json").name == "work"
 
 
 def test_a_file_that_cannot_be_written_is_said_before_anything_runs(

@@ -194,8 +194,9 @@ def test_profiles_add_up(name: str, figures: dict[str, Any]) -> None:
     assert {"loss", "optimizer"} < steps
     assert {row["path"] for row in result["forward"]["modules"]} <= steps
     p50, p95 = result["forward"]["timing"]["p50"], result["forward"]["timing"]["p95"]
-    assert p50["low"] <= p50["value"] <= p50["high"]
-    assert p95["low"] <= p95["value"]
+    for found in (p50, p95):  # a busy machine makes runs alike, and may leave an end open
+        assert found["low"] is None or found["low"] <= found["value"]
+        assert found["high"] is None or found["high"] >= found["value"]
 
 
 def test_profiling_leaves_the_trained_weights_alone(journey: Journey, figures: dict[str, Any]) -> None:

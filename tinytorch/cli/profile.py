@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tinytorch import console
 from tinytorch.cli.profile_compare import command as compare
 from tinytorch.cli.profile_diff import command as diff
+
+if TYPE_CHECKING:
+    from tinytorch.profiling.load import Loaded
+    from tinytorch.profiling.profile import Profile
 
 FILE = click.Path(path_type=Path, dir_okay=False, writable=True)
 
@@ -22,7 +26,7 @@ class ProfileGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; what is none is a model."""
         if args and args[0] not in self.commands:
-            return "model", self.commands["model"], args
+            return "", self.commands["model"], args
         return super().resolve_command(ctx, args)
 
 
@@ -31,7 +35,8 @@ def command() -> None:
     """Profile MODEL: time, memory and FLOPs by module, and what to do about them.
 
     MODEL is mlp, cnn, gpt, minilm, a .safetensors file, or path/to/file.py:object of your own (a model or any
-    function; a variable example_input beside it is its input). `tito profile MODEL --help` lists the options.
+    function; a variable example_input beside it is its input, a tuple for several).
+    `tito profile MODEL --help` lists the options.
     """
 
 
@@ -69,10 +74,9 @@ def model_command(
     no_memory: bool,
 ) -> None:
     """Profile one model."""
+    from tinytorch.errors import ProfilingError, TinyTorchError
     from tinytorch.nn.module import Module
-    from tinytorch.ops.base import grad_mode
-    from tinytorch.profiling.context import profile_model
-    from tinytorch.profiling.load import load
+    from tinytorch.profiling.load import load, located
     from tinytorch.threads import set_num_threads
     from tinytorch.training import require_writable
 
@@ -92,27 +96,14 @@ def model_command(
 
         console.say(repr(against_torch(loaded.function, args=loaded.args, runs=runs)))
         return
-    if loaded.is_torch:
-        import torch
-
-        from tinytorch.profiling.pytorch.module import profile_torch
-
-        module: Any = loaded.function
-        with torch.set_grad_enabled(backward):
-            profile = profile_torch(
-                module.train(backward), loaded.args or (), runs=runs, backward=backward, name=loaded.name
-            )
-    else:
-        with grad_mode(backward):
-            profile = profile_model(
-                loaded.function,
-                loaded.args,
-                backward=backward,
-                name=loaded.name,
-                runs=runs,
-                memory=not no_memory,
-            )
+    try:
+        profile = _profile(loaded, backward, runs, not no_memory)
+    except (TinyTorchError, OSError):
+        raise
+    except (Exception, SystemExit) as error:  # the user's own
+        raise ProfilingError(f"{loaded.name}: {located(error, Path(model.rpartition(':')[0]))}") from error
     console.say(repr(profile))
+    refusals = []
     for file, write in (
         (html, profile.to_html),
         (json_file, profile.to_json),
@@ -120,5 +111,32 @@ def model_command(
         (speedscope, profile.to_speedscope),
     ):
         if file is not None:
-            write(file)
-            console.notice(f"wrote {file}")
+            try:
+                write(file)
+                console.notice(f"wrote {file}")
+            except ProfilingError as error:
+                refusals.append(str(error))
+    if refusals:
+        raise ProfilingError("; ".join(refusals))
+
+
+def _profile(loaded: Loaded, backward: bool, runs: int, memory: bool) -> Profile:
+    """Profile what was loaded; a model records for backward only if asked to, a function as it likes."""
+    from tinytorch.nn.module import Module
+    from tinytorch.ops.base import grad_mode
+    from tinytorch.profiling.context import profile_model
+
+    if loaded.is_torch:
+        import torch
+
+        from tinytorch.profiling.pytorch.module import profile_torch
+
+        module: Any = loaded.function
+        with torch.set_grad_enabled(backward):
+            return profile_torch(
+                module.train(backward), loaded.args or (), runs=runs, backward=backward, name=loaded.name
+            )
+    with grad_mode(backward or not isinstance(loaded.function, Module)):
+        return profile_model(
+            loaded.function, loaded.args, backward=backward, name=loaded.name, runs=runs, memory=memory
+        )

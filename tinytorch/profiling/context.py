@@ -297,7 +297,7 @@ def _configuration(subject: Subject, settings: Settings) -> dict[str, str]:
 
 
 class _Gradients:
-    """A call followed by the gradients of its result, from a cotangent of ones; `.grad` starts empty each time.
+    """A call followed by the gradients of its result, from ones; `.grad` starts empty each time.
 
     The leaves that take gradients are noted in the first pass, and get back what they had by `restore`.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,42 @@ def _from_file(path: Path, name: str) -> Loaded:
         raise ProfilingError(f"{path}: {name} is {type(found).__name__}, neither a model nor a function")
     given = vars(module).get(BESIDE)
     args = None if given is None else given if isinstance(given, tuple) else (given,)
+    if isinstance(found, Module):
+        if args is None and found.example_input is None:
+            raise ProfilingError(
+                f"{path}: {name} needs inputs: set a variable {BESIDE} beside it, a tensor or a tuple"
+            )
+    elif not _is_torch(found) and args is not None and not _takes(found, args):
+        args = None  # they are another object's
     return Loaded(name, found, args, _is_torch(found))
+
+
+def _takes(function: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+    """Whether a function takes these arguments, or lacks some without them; True where it does not say."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        return True
+    try:
+        signature.bind(*args)
+    except TypeError:
+        return any(p.default is p.empty and p.kind < p.VAR_POSITIONAL for p in signature.parameters.values())
+    return True
+
+
+def located(error: BaseException, path: Path) -> str:
+    """An error in a word, with the last line of the file that it came through.
+
+    >>> located(ValueError("x"), Path("own.py"))
+    'ValueError: x'
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).name == path.name]
+    if isinstance(error, SyntaxError) and error.lineno is not None:
+        lines.append(error.lineno)
+    where = f" ({path.name}, line {lines[-1]})" if lines else ""
+    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{type(error).__name__}: {said}{where}"
 
 
 def _execute(path: Path) -> ModuleType:
@@ -85,7 +121,7 @@ def _execute(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise ProfilingError(f"{path}: cannot be run: {type(error).__name__}: {error}") from error
+        raise ProfilingError(f"{path}: cannot be run: {located(error, path)}") from error
     finally:
         sys.path.pop(0)
     return module
@@ -101,9 +137,11 @@ def _resized(loaded: Loaded, batch: int | None, seq: int | None) -> Loaded:
     if batch is None and seq is None:
         return loaded
     model = loaded.function
-    if not isinstance(model, Module) or model.example_input is None:
-        raise ProfilingError(f"{loaded.name}: --batch and --seq need a TinyTorch model with an example_input")
-    example = model.example_input
+    example = loaded.args[0] if loaded.args is not None and len(loaded.args) == 1 else None
+    if isinstance(model, Module) and loaded.args is None:
+        example = model.example_input
+    if not isinstance(model, Module) or not isinstance(example, Tensor):
+        raise ProfilingError(f"{loaded.name}: --batch and --seq need a TinyTorch model of one input tensor")
     shape = list(example.shape)
     if seq is not None and (len(shape) < 2 or example.dtype.kind != "i"):
         raise ProfilingError(f"{loaded.name}: its input {example.shape} has no sequence axis for --seq")

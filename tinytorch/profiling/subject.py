@@ -42,6 +42,11 @@ def subject_of(
         raise ProfilingError(
             f"{type(function).__name__} {function!r} cannot be called; pass a function or model"
         )
+    if lazy := _returns_at_once(function):
+        raise ProfilingError(
+            f"{_name_of(function)} is {lazy}: a call of it returns before its body runs. "
+            "Pass a function that runs it to its end."
+        )
     owner = function if isinstance(function, Module) else inspect.ismethod(function) and function.__self__
     model = owner if isinstance(owner, Module) else None
     name = type(model).__name__ if model is not None else _name_of(function)
@@ -60,6 +65,15 @@ def subject_of(
     # By its `forward`, a module is the root of all paths, though it may be a part of another one.
     target = function.forward if isinstance(function, Module) else function
     return Subject(name, lambda: target(*given, **named), model, given, named)
+
+
+def _returns_at_once(function: Callable[..., Any]) -> str:
+    """What kind of function this is, if its body runs only later; else ""."""
+    if inspect.iscoroutinefunction(function):
+        return "a coroutine function"
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return "a generator function"
+    return ""
 
 
 def _is_forward(function: Callable[..., Any]) -> bool:

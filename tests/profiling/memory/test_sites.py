@@ -73,7 +73,7 @@ def test_a_moment_that_does_not_come_back_gives_no_sites() -> None:
     calls = iter(range(100))
 
     def last_but_one() -> float:
-        return float(np.ones(100_000).sum()) if next(calls) == 9 else 0.0
+        return float(np.ones(100_000).sum()) if next(calls) == 10 else 0.0
 
     use = MemoryProfiler().profile(last_but_one)
     assert use.sites == ()

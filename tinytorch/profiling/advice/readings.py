@@ -43,9 +43,10 @@ def _about_activations(profile: Profile, memory: MemoryUse) -> Insight | None:
     share = memory.activations / memory.allocated
     if share < LARGEST:
         return None
-    text = (
-        f"Activations kept for backward are {words.size(memory.activations)}, {words.percent(share)} of the "
-        f"{words.size(memory.allocated)} that a call allocates{_most_of(memory)}."
+    part = f", {words.percent(share)} of the {words.size(memory.allocated)} that a call allocates"
+    text = (  # a call that frees memory from before it, as old gradients, may keep more than it adds
+        f"Activations kept for backward are {words.size(memory.activations)}{part if share <= 1 else ''}"
+        f"{_most_of(memory)}."
     )
     if profile.mode == "forward":
         text += " This pass has no backward: under no_grad() they would not be kept."

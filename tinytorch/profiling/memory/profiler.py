@@ -71,7 +71,7 @@ class MemoryProfiler:
         model: Module | None = None,
         optimizer: Optimizer | None = None,
     ) -> MemoryUse:
-        """Measure `function(*args, **kwargs)`, which runs `repeats` + 7 times, or more if it seems to grow.
+        """Measure `function(*args, **kwargs)`, which runs `repeats` + 8 times, or more if it seems to grow.
 
         `repeats=1` runs it once, for functions with side effects; growth and sites are then unknown. `model`
         and `optimizer` say whose parameters, gradients and state to tell apart where the function is a
@@ -276,6 +276,7 @@ def _sites(
 ) -> tuple[tuple[MemorySite, ...], tuple[MemoryPoint, ...], tuple[str, ...]]:
     """Where the peak's memory was allocated, a timeline by lines, and a note where the peak was not found."""
     with _tracing(subject, holdings, FRAMES):
+        PeakFinder().run(subject.call)  # code that is followed for the first time gets tables for its lines
         settle()
         finder = PeakFinder()
         finder.run(subject.call)

@@ -52,7 +52,7 @@ class Stats:
     >>> from tinytorch.profiling.environment import describe
     >>> stats = Stats("f", (1.0, 2.0, 3.0), 2.0, Conditions(0, 1, "off", 1e-7), describe())
     >>> stats.mean, stats.p50, stats["p95"], stats.ci("p95"), stats.ci("mean").low
-    (2.0, 2.0, 2.9, Interval(low=2.0, high=None), -0.48...)
+    (2.0, 2.0, 2.9, Interval(low=2.0, high=None), 0.0)
     """
 
     name: str
@@ -142,7 +142,7 @@ class Stats:
         if not 0 < confidence < 1:
             raise ProfilingError(f"confidence {confidence}; expected a number between 0 and 1, as 0.95")
         if key == "mean":
-            return statistics.mean(self.samples, confidence)
+            return statistics.mean_time(self.samples, confidence)
         return statistics.quantile(self.samples, _share(key), confidence)
 
     def runs_needed(self, key: str) -> int:

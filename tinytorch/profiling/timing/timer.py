@@ -126,7 +126,7 @@ def timing_of(stopwatch: Stopwatch, warmup: int) -> Timing:
     return Timing(
         samples=tuple(stopwatch.samples),
         warmup=warmup,
-        mean=statistics.mean(samples),
+        mean=statistics.mean_time(samples),
         p50=statistics.quantile(samples, 0.5),
         p95=statistics.quantile(samples, 0.95),
         p99=statistics.quantile(samples, 0.99),
