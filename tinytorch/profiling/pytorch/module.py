@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -109,7 +110,8 @@ def step_of(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | None, 
         raise ProfilingError(f"profile_torch: args is {type(args).__name__}; expected a tuple, as args=(x,)")
     subject_of(module.forward, args, kwargs)
     step = Step(module, tuple(args), dict(kwargs or {}), backward)
-    if any(type(one).__name__ == "OptimizedModule" for one in module.modules()):
+    compiler = sys.modules.get("torch._dynamo.eval_frame")  # nothing was compiled before it is there
+    if compiler is not None and any(isinstance(one, compiler.OptimizedModule) for one in module.modules()):
         raise ProfilingError(
             "profile_torch: torch.compile made one program of this module, in which modules cannot be told "
             "apart. Profile the module that was compiled."
