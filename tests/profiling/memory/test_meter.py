@@ -4,11 +4,11 @@ import sys
 import tracemalloc
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.profiling.memory.pages import touch
 from tinytorch.errors import ProfilingError
 from tinytorch.profiling.memory import meter as memory_meter
 from tinytorch.profiling.memory.meter import Meter, Timeline, require_tracing, resident
@@ -80,10 +80,7 @@ def test_a_short_timeline_is_whole() -> None:
 
 @ON_LINUX
 def test_the_resident_peak_has_pages_that_were_touched_and_given_back() -> None:
-    def call() -> None:
-        np.ones(8_000_000).sum()
-
-    before, peak = resident(call)
+    before, peak = resident(lambda: touch(64_000_000))
     assert before is not None
     assert peak is not None
     assert 63_000_000 < peak - before < 80_000_000
@@ -96,11 +93,11 @@ def test_the_resident_peak_has_pages_that_were_touched_and_given_back() -> None:
 @ON_LINUX
 def test_without_the_right_to_reset_only_a_new_record_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_meter, "_CLEAR", Path("/proc/self/no-such-file/clear_refs"))
-    resident(lambda: np.ones(4_000_000).sum())
+    touch(64_000_000)
     assert resident(lambda: None)[1] is None
     record = memory_meter._sizes()
     assert record is not None
-    before, peak = resident(lambda: np.ones(record[1] // 8 + 2_000_000).sum())
+    before, peak = resident(lambda: touch(record[1] + 16_000_000))
     assert before is not None
     assert peak is not None
     assert peak > record[1]
@@ -111,10 +108,11 @@ def test_where_proc_is_missing_getrusage_tells_new_records(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(memory_meter, "_STATUS", tmp_path / "status")
+    touch(64_000_000)
     assert resident(lambda: None) == (None, None)
     most = memory_meter._high_water()
     assert most is not None
-    before, peak = resident(lambda: np.ones(most // 8 + 2_000_000).sum())
+    before, peak = resident(lambda: touch(most + 16_000_000))
     assert before is None
     assert peak is not None
     assert peak > most

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import tinytorch as tt
+from tests.profiling.memory.pages import touch
 from tinytorch.errors import ProfilingError
 from tinytorch.models import MLP
 from tinytorch.ops.base import allocations, state
@@ -248,7 +249,7 @@ def test_arguments_are_in_the_baseline() -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_the_resident_size_stands_beside_the_traced_bytes() -> None:
-    touched = profile(lambda: np.ones(8_000_000).sum())
+    touched = profile(lambda: touch(64_000_000))
     assert touched.resident_baseline is not None
     assert touched.resident_peak is not None
     assert touched.resident_peak - touched.resident_baseline > 60_000_000

@@ -51,6 +51,7 @@ from tinytorch.profiling.timing.comparison import (
 from tinytorch.profiling.timing.interleave import Readings, equal_inner, interleaved, schedule
 from tinytorch.profiling.timing.processes import measured
 from tinytorch.profiling.timing.stats import COLUMNS
+from tinytorch.threads import get_num_threads, set_num_threads
 
 ROOT = Path(__file__).parents[3]
 
@@ -468,6 +469,18 @@ def test_what_a_fresh_process_answers() -> None:
     assert "ZeroDivisionError" in measured(task)["error"]
     found = measured(task | {"arms": [reference(little), reference("pass")]})
     assert [len(samples) for samples in found["samples"]] == [3, 3]
+
+
+def test_a_fresh_process_computes_with_as_many_threads_as_this_one() -> None:
+    before = get_num_threads()
+    wanted = before + 1
+    code = f"assert tinytorch.get_num_threads() == {wanted}"
+    set_num_threads(wanted)
+    try:
+        found = compare(code, "pass", setup="import tinytorch", processes=2, runs=10)
+    finally:
+        set_num_threads(before)
+    assert len(found.stats) == 2
 
 
 # ---------------------------------------------------------------- as a person reads it
