@@ -19,8 +19,9 @@ from tinytorch.errors import GradientError, ShapeError
 from tinytorch.ops.activation import gelu
 from tinytorch.ops.arithmetic import maximum
 from tinytorch.ops.attention import attention
-from tinytorch.ops.base import Gradient, Op, OpEvent, observe, state
+from tinytorch.ops.base import Gradient, Op
 from tinytorch.ops.compare import where
+from tinytorch.ops.context import OpEvent, observe, state
 from tinytorch.ops.norm import layer_norm
 from tinytorch.ops.shape import concat
 from tinytorch.ops.softmax import cross_entropy, softmax

@@ -13,9 +13,10 @@ from tinytorch import errors
 from tinytorch.errors import DataError, DTypeError, GradientError, ShapeError, TinyTorchError
 from tinytorch.ops.activation import gelu
 from tinytorch.ops.attention import attention
-from tinytorch.ops.base import Op, observe, register_kernel, use_backend
+from tinytorch.ops.base import Op
 from tinytorch.ops.batchnorm import batch_norm
 from tinytorch.ops.compare import where
+from tinytorch.ops.context import observe, register_kernel, use_backend
 from tinytorch.ops.conv import conv2d
 from tinytorch.ops.matmul import linear
 from tinytorch.ops.norm import layer_norm, rms_norm

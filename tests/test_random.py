@@ -14,7 +14,7 @@ from tests.ops.reference import philox
 from tinytorch import random
 from tinytorch.autograd import no_grad
 from tinytorch.errors import DTypeError, ShapeError, TinyTorchError
-from tinytorch.ops.base import observe, use_backend
+from tinytorch.ops.context import observe, use_backend
 from tinytorch.random import Generator
 from tinytorch.tensor import Tensor
 

@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 from tinytorch.autograd import grad, no_grad
 from tinytorch.errors import DTypeError, GradientError, ShapeError
 from tinytorch.ops.arithmetic import maximum, minimum
-from tinytorch.ops.base import observe, state
+from tinytorch.ops.context import observe, state
 from tinytorch.ops.shape import concat, stack
 from tinytorch.ops.spec import DTYPES
 from tinytorch.tensor import Tensor, arange, from_numpy, full, ones, ones_like, zeros, zeros_like

@@ -3,8 +3,8 @@
 from tinytorch import errors
 from tinytorch.autograd import enable_grad, grad, gradcheck, no_grad
 from tinytorch.ops.arithmetic import clip, maximum, minimum
-from tinytorch.ops.base import meta, observe, use_backend
 from tinytorch.ops.compare import where
+from tinytorch.ops.context import meta, observe, use_backend
 from tinytorch.ops.elementwise import cos, erf, exp, log, relu, sigmoid, sin, sqrt, tanh
 from tinytorch.ops.index import gather
 from tinytorch.ops.matmul import matmul

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tinytorch.errors import GradientError, ShapeError
-from tinytorch.ops.base import Ghost, Node, Op, epoch_of, grad_mode, registry, state, unchanged_since
+from tinytorch.ops.base import Ghost, Node, Op, epoch_of, registry, unchanged_since
+from tinytorch.ops.context import grad_mode, state
 from tinytorch.ops.spec import Array, Shape
 from tinytorch.tensor import Tensor
 

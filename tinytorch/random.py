@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch.errors import DTypeError, ShapeError
-from tinytorch.ops.base import grad_mode, leave
+from tinytorch.ops.context import grad_mode, leave
 from tinytorch.ops.elementwise import cos
 from tinytorch.ops.random import Uniform
 from tinytorch.ops.spec import as_dtype, float32, float64, int64

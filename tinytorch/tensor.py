@@ -11,7 +11,8 @@ from tinytorch.errors import DTypeError, GradientError, ShapeError
 from tinytorch.ops import arithmetic, base, compare, elementwise, index, reduce
 from tinytorch.ops import shape as layout
 from tinytorch.ops.arithmetic import Cast, add_op, copy_op, mul_op, sub_op
-from tinytorch.ops.base import Node, leave, registry
+from tinytorch.ops.base import Node, registry
+from tinytorch.ops.context import grad_mode, leave, state
 from tinytorch.ops.matmul import matmul
 from tinytorch.ops.meta import blank
 from tinytorch.ops.spec import Array, DType, Spec, as_dtype, bool_, float32, int64
@@ -197,7 +198,7 @@ class Tensor:
         if source.dtype != self.dtype:
             source = source.to(self.dtype)
         key = at if at is None or isinstance(at, tuple) else (at,)
-        with base.grad_mode(False):
+        with grad_mode(False):
             index.Assign(key)(self, source.detach() if source.requires_grad else source)
         return self
 
@@ -327,7 +328,7 @@ def _to_array(data: Any, dtype: DType | None) -> Array:
         dtype = float32 if python and array.dtype == np.float64 else as_dtype(array.dtype)
     if array.dtype.kind not in "biuf":
         raise DTypeError(f"Tensor: elements are numbers, not {array.dtype}")
-    return blank(Spec(array.shape, dtype)) if base.state().meta else array.astype(dtype)
+    return blank(Spec(array.shape, dtype)) if state().meta else array.astype(dtype)
 
 
 registry.tensor = Tensor
@@ -339,7 +340,7 @@ registry.make = _make
 
 def _filled(sizes: Sequence[int], value: float, dtype: Any, requires_grad: bool) -> Tensor:
     found = as_dtype(dtype)
-    if base.state().meta:
+    if state().meta:
         out = _make(blank(Spec(tuple(sizes), found)))
     else:
         out = _make(np.full(sizes, value, found) if value else np.zeros(sizes, found))

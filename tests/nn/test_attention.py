@@ -7,7 +7,7 @@ from scipy.special import softmax
 from tinytorch import Tensor, nn
 from tinytorch.errors import ShapeError
 from tinytorch.models import GPT
-from tinytorch.ops.base import OpEvent, observe
+from tinytorch.ops.context import OpEvent, observe
 from tinytorch.ops.shape import concat
 from tinytorch.random import Generator
 

@@ -10,7 +10,7 @@ from tinytorch import Tensor, nn
 from tinytorch.errors import CheckpointError, DTypeError, GradientError, ShapeError
 from tinytorch.models import GPT, MLP
 from tinytorch.nn.module import Module, Parameter
-from tinytorch.ops.base import OpEvent, observe, state
+from tinytorch.ops.context import OpEvent, observe, state
 from tinytorch.random import manual_seed
 
 

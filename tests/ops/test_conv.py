@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tinytorch.autograd import grad, gradcheck
 from tinytorch.errors import DTypeError, ShapeError
 from tinytorch.ops import conv
-from tinytorch.ops.base import OpEvent, observe
+from tinytorch.ops.context import OpEvent, observe
 from tinytorch.ops.conv import Conv2d, Conv2dInputGrad, Conv2dWeightGrad, conv2d
 from tinytorch.ops.spec import Spec
 from tinytorch.tensor import Tensor, from_numpy

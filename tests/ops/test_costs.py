@@ -33,7 +33,8 @@ from tinytorch.ops import (
     softmax,
     update,
 )
-from tinytorch.ops.base import Op, OpEvent, observe
+from tinytorch.ops.base import Op
+from tinytorch.ops.context import OpEvent, observe
 from tinytorch.ops.spec import Spec, float32, int64
 from tinytorch.profiling.counting.flops import OpCost, cost_of
 

@@ -18,7 +18,8 @@ from tests.ops import reference_fused, reference_images  # noqa: F401  # they fi
 from tests.ops.reference import EXTRA_SAMPLES, REFERENCES, Array
 from tinytorch.autograd import grad, no_grad
 from tinytorch.errors import DTypeError, GradientError
-from tinytorch.ops.base import Op, Sample, observe, register_kernel, use_backend
+from tinytorch.ops.base import Op, Sample
+from tinytorch.ops.context import observe, register_kernel, use_backend
 from tinytorch.ops.spec import Spec, float16, float32, float64
 from tinytorch.tensor import Tensor, from_numpy
 

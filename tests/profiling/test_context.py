@@ -14,7 +14,7 @@ import tinytorch as tt
 from tinytorch import Tensor, nn
 from tinytorch.errors import ProfilingError, ShapeError
 from tinytorch.models import GPT, MLP
-from tinytorch.ops.base import state
+from tinytorch.ops.context import state
 from tinytorch.profiling.context import (
     ONE_AT_A_TIME,
     ProfilerContext,

@@ -123,7 +123,7 @@ def model_command(
 def _profile(loaded: Loaded, backward: bool, runs: int, memory: bool) -> Profile:
     """Profile what was loaded; a model records for backward only if asked to, a function as it likes."""
     from tinytorch.nn.module import Module
-    from tinytorch.ops.base import grad_mode
+    from tinytorch.ops.context import grad_mode
     from tinytorch.profiling.context import profile_model
 
     if loaded.is_torch:

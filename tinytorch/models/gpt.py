@@ -16,8 +16,8 @@ from tinytorch.nn.embedding import Embedding
 from tinytorch.nn.layers import Dropout, LayerNorm, Linear
 from tinytorch.nn.module import Module
 from tinytorch.nn.transformer import TransformerBlock
-from tinytorch.ops.base import grad_mode
 from tinytorch.ops.compare import where
+from tinytorch.ops.context import grad_mode
 from tinytorch.random import Generator, default_generator
 from tinytorch.tensor import Tensor
 

@@ -9,7 +9,7 @@ from tinytorch.errors import CheckpointError
 from tinytorch.models.bert import BERT, load_hugging_face
 from tinytorch.models.fetch import MINILM, fetch, locate
 from tinytorch.nn.module import Module, Parameter
-from tinytorch.ops.base import meta
+from tinytorch.ops.context import meta
 from tinytorch.tensor import Tensor, zeros
 from tinytorch.training.files import read_tensors
 

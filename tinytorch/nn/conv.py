@@ -7,8 +7,8 @@ from typing import TypeAlias
 from tinytorch.errors import ShapeError
 from tinytorch.nn import init
 from tinytorch.nn.module import Module, Parameter
-from tinytorch.ops.base import grad_mode
 from tinytorch.ops.batchnorm import batch_norm
+from tinytorch.ops.context import grad_mode
 from tinytorch.ops.conv import conv2d
 from tinytorch.ops.pool import avg_pool2d, max_pool2d
 from tinytorch.random import Generator

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 from tinytorch.errors import CheckpointError, DTypeError, GradientError, TinyTorchError
-from tinytorch.ops.base import context, grad_mode, leave, lift
+from tinytorch.ops.base import lift
+from tinytorch.ops.context import context, grad_mode, leave
 from tinytorch.ops.spec import Array, DType, as_dtype
 from tinytorch.tensor import Tensor
 

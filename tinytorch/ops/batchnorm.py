@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tinytorch.errors import ShapeError
-from tinytorch.ops.base import Gradient, Op, Sample, grad_mode, registry
+from tinytorch.ops.base import Gradient, Op, Sample, registry
+from tinytorch.ops.context import grad_mode
 from tinytorch.ops.reduce import mean
 from tinytorch.ops.spec import Array, Spec, require_float
 

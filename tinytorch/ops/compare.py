@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tinytorch.errors import DTypeError
-from tinytorch.ops.base import Gradient, Op, Sample, context, lift, promote, registry
+from tinytorch.ops.base import Gradient, Op, Sample, lift, promote, registry
+from tinytorch.ops.context import context
 from tinytorch.ops.spec import Array, Spec, bool_, broadcast, result_type
 
 if TYPE_CHECKING:

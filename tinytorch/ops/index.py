@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import numpy as np
 
 from tinytorch.errors import DTypeError, ShapeError
-from tinytorch.ops.base import Gradient, Op, Sample, leave, lift, registry
+from tinytorch.ops.base import Gradient, Op, Sample, lift, registry
+from tinytorch.ops.context import leave
 from tinytorch.ops.spec import Array, Shape, Spec, bool_, broadcast, normalize_axis
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from tinytorch.autograd import no_grad
 from tinytorch.errors import GradientError
 from tinytorch.ops.arithmetic import minimum
-from tinytorch.ops.base import leave
+from tinytorch.ops.context import leave
 from tinytorch.ops.spec import float64
 from tinytorch.ops.update import GlobalNorm, ScaleAll
 from tinytorch.tensor import Tensor

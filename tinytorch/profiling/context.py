@@ -14,7 +14,7 @@ import numpy as np
 from tinytorch import console
 from tinytorch.errors import ProfilingError
 from tinytorch.nn.module import Module
-from tinytorch.ops.base import OpEvent, grad_mode, observe, state
+from tinytorch.ops.context import OpEvent, grad_mode, observe, state
 from tinytorch.profiling import environment
 from tinytorch.profiling.advice.advisor import insights
 from tinytorch.profiling.advice.hotspots import hotspots

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from tinytorch.ops.base import Observer, Op, OpEvent, observe, state
+from tinytorch.ops.base import Op
+from tinytorch.ops.context import Observer, OpEvent, observe, state
 from tinytorch.profiling.counting.flops import OpCost, cost_of
 from tinytorch.tensor import Tensor
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinytorch.autograd import no_grad
 from tinytorch.nn.module import Module
-from tinytorch.ops.base import OpEvent, leave, observe
+from tinytorch.ops.context import OpEvent, leave, observe
 from tinytorch.tensor import Tensor
 
 

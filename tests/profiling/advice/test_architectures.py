@@ -6,7 +6,7 @@ import pytest
 from tinytorch import Tensor, nn
 from tinytorch.errors import ProfilingError
 from tinytorch.models import CNN, GPT, MLP
-from tinytorch.ops.base import state
+from tinytorch.ops.context import state
 from tinytorch.profiling.advice.architectures import side_by_side
 from tinytorch.profiling.counting.flops import FLOPCounter
 from tinytorch.profiling.load import Loaded

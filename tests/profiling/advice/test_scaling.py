@@ -6,7 +6,7 @@ import pytest
 from tinytorch import Tensor, no_grad
 from tinytorch.errors import ProfilingError
 from tinytorch.models import CNN, GPT, MLP
-from tinytorch.ops.base import state
+from tinytorch.ops.context import state
 from tinytorch.profiling.advice.scaling import (
     QUICK_SIZES,
     attention_scaling,

@@ -15,7 +15,7 @@ from tinytorch import nn
 from tinytorch.errors import DTypeError, ProfilingError, ShapeError
 from tinytorch.models import MLP
 from tinytorch.nn import functional
-from tinytorch.ops.base import state
+from tinytorch.ops.context import state
 from tinytorch.ops.meta import NoData
 from tinytorch.profiling.counting.flops import FLOPCounter
 from tinytorch.profiling.counting.text import text

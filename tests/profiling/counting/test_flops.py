@@ -15,7 +15,8 @@ import tinytorch as tt
 from tinytorch import nn
 from tinytorch.errors import DTypeError, ProfilingError
 from tinytorch.models import CNN, GPT, MLP
-from tinytorch.ops.base import Op, OpEvent, observe, state
+from tinytorch.ops.base import Op
+from tinytorch.ops.context import OpEvent, observe, state
 from tinytorch.ops.spec import Spec
 from tinytorch.profiling.counting.flops import FLOPCounter, FLOPs
 from tinytorch.profiling.counting.text import text

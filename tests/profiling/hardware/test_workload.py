@@ -63,8 +63,8 @@ def test_an_error_of_the_call_passes_through_and_watching_ends() -> None:
 
     with pytest.raises(ValueError, match="mine"):
         record(subject_of(fails, ()))
-    assert tt.ops.base.state().observers == ()
-    assert tt.ops.base.state().grad
+    assert tt.ops.context.state().observers == ()
+    assert tt.ops.context.state().grad
 
 
 # ---------------------------------------------------------------- from a profile

@@ -15,7 +15,8 @@ import tinytorch as tt
 from tests.profiling.memory.pages import touch
 from tinytorch.errors import ProfilingError
 from tinytorch.models import MLP
-from tinytorch.ops.base import allocations, state
+from tinytorch.ops.base import allocations
+from tinytorch.ops.context import state
 from tinytorch.profiling.memory import profiler as memory_module
 from tinytorch.profiling.memory.profiler import MemoryProfiler, measure_memory
 from tinytorch.profiling.profile import MemoryUse

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tinytorch.errors import ProfilingError
 from tinytorch.nn.module import Module
-from tinytorch.ops.base import grad_mode
+from tinytorch.ops.context import grad_mode
 from tinytorch.profiling.advice.scaling import in_turns
 from tinytorch.profiling.load import Loaded
 from tinytorch.profiling.memory.profiler import measure_memory

@@ -13,7 +13,7 @@ from tinytorch.errors import ProfilingError
 from tinytorch.nn.attention import MultiHeadAttention
 from tinytorch.nn.module import Module
 from tinytorch.nn.transformer import TransformerBlock
-from tinytorch.ops.base import grad_mode
+from tinytorch.ops.context import grad_mode
 from tinytorch.profiling import words
 from tinytorch.profiling.advice.scaling import example
 from tinytorch.profiling.statistics import Estimate, median

@@ -15,7 +15,7 @@ from tinytorch.models import CNN, GPT, MLP, build
 from tinytorch.models.registry import Model, name_of
 from tinytorch.nn.module import Module
 from tinytorch.ops.attention import attention
-from tinytorch.ops.base import grad_mode
+from tinytorch.ops.context import grad_mode
 from tinytorch.profiling.statistics import Estimate, fit_exponent, median
 from tinytorch.profiling.subject import Subject, subject_of
 from tinytorch.profiling.timing.timer import Stopwatch, collector_off

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinytorch.errors import DTypeError, MetaError, ProfilingError, ShapeError
 from tinytorch.nn.module import Module
-from tinytorch.ops.base import meta, state
+from tinytorch.ops.context import meta, state
 from tinytorch.ops.meta import NoData
 from tinytorch.ops.spec import DType, as_dtype, float32
 from tinytorch.profiling.counting.formulas import shape_of

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from tinytorch import console
 from tinytorch.errors import MetaError
 from tinytorch.nn.module import Module
-from tinytorch.ops.base import OpEvent, grad_mode, meta, observe
+from tinytorch.ops.context import OpEvent, grad_mode, meta, observe
 from tinytorch.ops.spec import Spec
 from tinytorch.profiling.counting.call import (
     as_before,

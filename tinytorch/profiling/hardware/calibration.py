@@ -15,7 +15,7 @@ import tinytorch.ops
 from tinytorch.errors import CheckpointError
 from tinytorch.models import BERT, CNN, GPT, MLP
 from tinytorch.models.registry import Model
-from tinytorch.ops.base import grad_mode
+from tinytorch.ops.context import grad_mode
 from tinytorch.profiling.hardware import machine
 from tinytorch.profiling.hardware.rates import KINDS, Rates, interleaved, kind_of, measure_rates
 from tinytorch.profiling.hardware.workload import Workload, record

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinytorch import nn
 from tinytorch.ops.attention import attention
-from tinytorch.ops.base import grad_mode
+from tinytorch.ops.context import grad_mode
 from tinytorch.ops.elementwise import erf
 from tinytorch.ops.reduce import mean
 from tinytorch.profiling.hardware.workload import Demand, record_call

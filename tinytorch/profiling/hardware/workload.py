@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinytorch.errors import ProfilingError
-from tinytorch.ops.base import grad_mode
+from tinytorch.ops.context import grad_mode
 from tinytorch.profiling.counting.flops import OpCost
 from tinytorch.profiling.profile import Profile
 from tinytorch.profiling.subject import Subject

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from tinytorch.nn.module import Module
-from tinytorch.ops.base import Node, OpEvent, observe
+from tinytorch.ops.base import Node
+from tinytorch.ops.context import OpEvent, observe
 from tinytorch.ops.meta import NoData
 from tinytorch.ops.spec import Array
 from tinytorch.optim.optimizer import Optimizer

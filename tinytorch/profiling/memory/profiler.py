@@ -17,7 +17,8 @@ import numpy as np
 from tinytorch.errors import ProfilingError
 from tinytorch.nn.module import Module
 from tinytorch.ops.allocations import DOMAIN, track
-from tinytorch.ops.base import allocations, state
+from tinytorch.ops.base import allocations
+from tinytorch.ops.context import state
 from tinytorch.ops.spec import Array
 from tinytorch.optim.optimizer import Optimizer
 from tinytorch.profiling.memory.meter import require_tracing, resident, settle

@@ -12,7 +12,7 @@ import numpy as np
 from tinytorch import console
 from tinytorch.errors import ProfilingError
 from tinytorch.nn.module import Module
-from tinytorch.ops.base import grad_mode
+from tinytorch.ops.context import grad_mode
 from tinytorch.profiling.context import ONE_AT_A_TIME, Settings
 from tinytorch.profiling.pytorch.against_rows import Against, Watched, check_same, found
 from tinytorch.profiling.pytorch.follow import Follower

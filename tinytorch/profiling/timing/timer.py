@@ -15,7 +15,7 @@ from time import perf_counter_ns, process_time_ns
 from typing import Any, SupportsIndex, TypeVar
 
 from tinytorch.errors import ProfilingError
-from tinytorch.ops.base import state
+from tinytorch.ops.context import state
 from tinytorch.profiling import environment, statistics
 from tinytorch.profiling.profile import Timing
 from tinytorch.profiling.timing.arms import Arm, Loop, call_arm
