@@ -21,7 +21,17 @@ from tinytorch.profiling.advice.hotspots import hotspots
 from tinytorch.profiling.hardware.roofline import measure_roof
 from tinytorch.profiling.memory.profiler import measure_memory, memory_at_rest
 from tinytorch.profiling.profile import Hotspot, MemoryUse, Profile, Roof, Timing
-from tinytorch.profiling.rows import Costs, Times, module_rows, op_rows, slices, typical
+from tinytorch.profiling.rows import (
+    Costs,
+    Times,
+    all_work,
+    coverage,
+    module_rows,
+    op_rows,
+    slices,
+    typical,
+    uncounted,
+)
 from tinytorch.profiling.significance import ratio
 from tinytorch.profiling.statistics import Estimate
 from tinytorch.profiling.subject import Subject, subject_of
@@ -248,7 +258,7 @@ def _put_together(
     roof: Roof | None = measure_roof(get_num_threads()) if settings.roof and costs else None
     times = Times(passes)
     modules = module_rows(times, costs, subject.model, memory, roof) if costs else ()
-    uncounted = tuple(sorted({key.op for key, cost in costs if cost.flops is None}))
+    work = all_work(costs)
     profile = Profile(
         name=subject.name,
         kind="TinyTorch model" if subject.model is not None else "callable",
@@ -258,11 +268,11 @@ def _put_together(
         environment=surroundings.as_dict(),
         timing=timing,
         overhead=overhead,
-        flops=None if uncounted else sum(cost.flops or 0 for _, cost in costs),
-        matmul_flops=sum(cost.matmul_flops for _, cost in costs),
-        bytes=sum(cost.bytes for _, cost in costs),
-        coverage=sum(cost.flops is not None for _, cost in costs) / len(costs) if costs else 1.0,
-        uncounted=uncounted,
+        flops=work.flops,
+        matmul_flops=work.matmul_flops,
+        bytes=work.bytes,
+        coverage=coverage(costs),
+        uncounted=uncounted(costs),
         modules=modules,
         ops=op_rows(times, costs) if costs else (),
         timeline=slices(typical(passes), costs) if passes else (),

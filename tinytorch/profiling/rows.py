@@ -36,6 +36,21 @@ class Work:
         self.bytes += cost.bytes
 
 
+def all_work(costs: Costs) -> Work:
+    """Work of all ops together."""
+    return work_by(costs, lambda _: "").get("", Work())
+
+
+def uncounted(costs: Costs) -> tuple[str, ...]:
+    """Names of the ops that say nothing of their FLOPs."""
+    return tuple(sorted({key.op for key, cost in costs if cost.flops is None}))
+
+
+def coverage(costs: Costs) -> float:
+    """The share of ops that say what FLOPs they cost; 1 where none ran."""
+    return sum(cost.flops is not None for _, cost in costs) / len(costs) if costs else 1.0
+
+
 def work_by(costs: Costs, heading: Callable[[Key], str]) -> dict[str, Work]:
     """Work added up under the heading of each op."""
     found: defaultdict[str, Work] = defaultdict(Work)

@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinytorch as tt
+from tests.profiling.counting.switches import switches
 from tinytorch import nn
 from tinytorch.errors import DTypeError, ProfilingError, ShapeError
 from tinytorch.models import MLP
 from tinytorch.nn import functional
-from tinytorch.ops.context import state
 from tinytorch.ops.meta import NoData
 from tinytorch.profiling.counting.flops import FLOPCounter
 from tinytorch.profiling.counting.text import text
 from tinytorch.tensor import Tensor
-
-
-def switches() -> tuple[Any, ...]:
-    here = state()
-    return here.meta, here.grad, here.backward, here.path, here.observers, here.watched
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_left_switched() -> Iterator[None]:
-    before = switches()
-    yield
-    assert switches() == before
 
 
 class Remembers(nn.Module):

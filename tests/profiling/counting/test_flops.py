@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,18 +25,6 @@ from tinytorch.tensor import Tensor
 
 def small_gpt() -> GPT:
     return GPT(vocab_size=11, context=8, width=8, layers=2, heads=2)
-
-
-def switches() -> tuple[Any, ...]:
-    here = state()
-    return here.meta, here.grad, here.backward, here.path, here.observers, here.watched
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_left_switched() -> Iterator[None]:
-    before = switches()
-    yield
-    assert switches() == before
 
 
 class Strange(Op):

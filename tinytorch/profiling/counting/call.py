@@ -122,9 +122,9 @@ def as_before(model: Module | None) -> Iterator[None]:
         yield
     finally:
         here.path = outer
-        for now, attributes in [*held, *dicts]:
-            now.clear()
-            now.update(attributes)
+        for changed, before in [*held, *dicts]:
+            changed.clear()
+            changed.update(before)
         for value, elements in lists:
             value[:] = elements
 

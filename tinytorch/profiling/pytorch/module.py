@@ -19,7 +19,17 @@ from tinytorch.profiling.hardware.roofline import measure_roof
 from tinytorch.profiling.profile import OpRow, Profile, Timing
 from tinytorch.profiling.pytorch.follow import under
 from tinytorch.profiling.pytorch.watch import OpWatch, TorchFollower, torch_package
-from tinytorch.profiling.rows import Costs, Times, op_rows, rows_by_path, slices, typical
+from tinytorch.profiling.rows import (
+    Costs,
+    Times,
+    all_work,
+    coverage,
+    op_rows,
+    rows_by_path,
+    slices,
+    typical,
+    uncounted,
+)
 from tinytorch.profiling.significance import ratio
 from tinytorch.profiling.subject import subject_of
 from tinytorch.profiling.timing.timer import Stopwatch, collector_off, timing_of
@@ -212,8 +222,8 @@ def _put_together(
     times = _ModuleTimes(modules, op_times)
     kinds, parameters = _of_module(step.module)
     rows = rows_by_path(times, costs, kinds, parameters, None, roof)
-    uncounted = tuple(sorted({key.op for key, cost in costs if cost.flops is None}))
-    profile = Profile(
+    work = all_work(costs)
+    return Profile(
         name=name,
         kind="PyTorch module",
         mode="backward" if step.backward else "forward",
@@ -222,11 +232,11 @@ def _put_together(
         environment=surroundings.as_dict(),
         timing=timing,
         overhead=None,
-        flops=None if uncounted else sum(cost.flops or 0 for _, cost in costs),
-        matmul_flops=sum(cost.matmul_flops for _, cost in costs),
-        bytes=sum(cost.bytes for _, cost in costs),
-        coverage=sum(cost.flops is not None for _, cost in costs) / len(costs) if costs else 1.0,
-        uncounted=uncounted,
+        flops=work.flops,
+        matmul_flops=work.matmul_flops,
+        bytes=work.bytes,
+        coverage=coverage(costs),
+        uncounted=uncounted(costs),
         modules=rows,
         ops=_named(op_rows(op_times, costs)),
         timeline=slices(typical(ops), costs),
@@ -234,7 +244,6 @@ def _put_together(
         notes=(*surroundings.warnings, *((NOTE_MEMORY,) if settings.memory else ())),
         passes={row.path: tuple(times.per_pass(under({row.path}))) for row in rows},
     )
-    return replace(profile, insights=insights(profile))
 
 
 def _named(rows: Sequence[OpRow]) -> tuple[OpRow, ...]:

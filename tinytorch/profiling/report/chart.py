@@ -180,12 +180,12 @@ def _apart(positions: Sequence[float]) -> list[float]:
     """Positions moved so that no two are nearer than a line, in the same order and as little as needed."""
     order = sorted(range(len(positions)), key=lambda i: positions[i])
     placed = list(positions)
-    for above, now in pairwise(order):
-        placed[now] = max(placed[now], placed[above] + LINE)
+    for above, here in pairwise(order):
+        placed[here] = max(placed[here], placed[above] + LINE)
     limit = float(HEIGHT - BOTTOM + 4)
-    for now in reversed(order):
-        placed[now] = min(placed[now], limit)
-        limit = placed[now] - LINE
+    for here in reversed(order):
+        placed[here] = min(placed[here], limit)
+        limit = placed[here] - LINE
     return placed
 
 
