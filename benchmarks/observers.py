@@ -1,11 +1,12 @@
 """What watching costs: a model nobody profiles beside a package without hooks, and a profiled GPT.
 
 `python -m benchmarks.observers`. The other package is the source less the lines that serve watchers, run in a
-process of its own; the two processes take turns in random order, several pairs of fresh ones.
+process of its own; the two processes take turns on one core in random order, `--pairs` pairs of fresh ones.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
 import random
@@ -44,7 +45,9 @@ HOOKS = (
     ),
 )
 CHILD = """
-import gc, sys, time
+import gc, os, sys, time
+if sys.platform == "linux":  # one core for both: two differ, and by turns
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 import tinytorch as tt
 from tinytorch import models
 tt.set_num_threads(1)
@@ -105,7 +108,7 @@ def unwatched(
     inner: int,
     gradients: bool = False,
     hooks: bool = False,
-    pairs: int = 12,
+    pairs: int = 24,
     rounds: int = 40,
 ) -> tuple[Estimate, list[float]]:
     """Time with hooks over time without, or with `hooks` over the same again: of all pairs, and of each.
@@ -166,6 +169,9 @@ def watched(rounds: int = 200) -> Estimate:
 
 def main() -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(description="What watching costs.")
+    parser.add_argument("--pairs", type=int, default=24, help="pairs of fresh processes for each row (24)")
+    pairs = parser.parse_args().pairs
     tt.set_num_threads(1)
     rows = []
     for label, name, batch, inner, gradients, hooks in (
@@ -178,8 +184,8 @@ def main() -> None:
         ("GPT 1x128 and its gradients", "gpt", 1, 2, True, False),
         ("MLP b32 and its gradients", "mlp", 32, 20, True, False),
     ):
-        found, pairs = unwatched(name, batch, inner, gradients, hooks)
-        rows.append([label, _show(found), f"{min(pairs):.3f} to {max(pairs):.3f}"])
+        found, each = unwatched(name, batch, inner, gradients, hooks, pairs)
+        rows.append([label, _show(found), f"{min(each):.3f} to {max(each):.3f}"])
     rows.append(["GPT 1x128, profiled / not", _show(watched()), ""])
     console.table(
         "What watching costs, ratios of time",

@@ -14,7 +14,9 @@ import tinytorch as tt
 from tinytorch import Tensor, nn
 from tinytorch.errors import ProfilingError, ShapeError
 from tinytorch.models import GPT, MLP
+from tinytorch.ops.base import Op
 from tinytorch.ops.context import state
+from tinytorch.ops.spec import Spec
 from tinytorch.profiling.context import (
     ONE_AT_A_TIME,
     ProfilerContext,
@@ -78,6 +80,28 @@ def test_a_models_work_is_that_of_the_counter_and_its_tree_that_of_the_model() -
     assert (profile.kind, profile.mode) == ("TinyTorch model", "forward")
     assert profile.configuration["inputs"] == "int64[1, 8]"
     assert profile.configuration["recorded for backward"] == "no"
+
+
+class Strange(Op):
+    """An op that says nothing of its cost."""
+
+    def infer(self, a: Spec) -> Spec:
+        return Spec(a.shape, a.dtype)
+
+    def forward(self, a: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return a.copy()
+
+
+def test_an_op_without_a_rule_is_named_and_leaves_the_flops_unknown() -> None:
+    x = tt.ones(4, 5)
+    with tt.no_grad():
+        subject = subject_of(lambda: Strange()(x @ x.mT) + 1)
+        profile, _ = profile_subject(subject, Settings(6, 1, roof=False))
+    assert (profile.flops, profile.matmul_flops, profile.uncounted) == (None, 160, ("strange",))
+    ops = sum(row.calls for row in profile.ops)
+    assert ops >= 3
+    assert profile.coverage == pytest.approx(1 - 1 / ops)
+    assert "strange" in repr(profile)
     assert len(profile.timeline) == sum(row.calls for row in profile.modules)
 
 
