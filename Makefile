@@ -29,7 +29,7 @@ endif
 ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 JOBS      ?= 2
 
-.PHONY: help journey test check peers bench clean python
+.PHONY: help journey test check peers lessons lessons-gate lessons-learner bench clean python
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -51,6 +51,15 @@ peers: $(PEERS)  ## parity with PyTorch, in an environment of its own
 	$(BIN_PEERS)/tito model get minilm
 	$(BIN_PEERS)/python -m pytest tests/peers $(ARGS)
 
+lessons: $(DEV)  ## the gate of the course: checks tell right from wrong, and a scripted learner walks through it
+	+@$(MAKE) --no-print-directory -j2 lessons-gate lessons-learner
+
+lessons-gate: $(DEV)
+	$(ONE_THREAD) $(BIN)/python -m tinytorch.learn.gate $(ARGS)
+
+lessons-learner: $(DEV)
+	$(ONE_THREAD) $(BIN)/python -m tests.learn.scripted_learner
+
 bench: $(PEERS)  ## speed and memory beside PyTorch, as a table
 	$(BIN_PEERS)/python -m benchmarks $(ARGS)
 
@@ -69,7 +78,7 @@ $(RUN): $(PINS) | python
 	@touch $@
 
 $(DEV): $(RUN)
-	@$(INSTALL) -c constraints.txt -e ".[learn,dev]"
+	@$(INSTALL) -c constraints.txt -e ".[learn,notebook,dev]"
 	@touch $@
 
 # Made with pip, never uv: PyTorch's wheels for a plain CPU are found by pip's own configuration.

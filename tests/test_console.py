@@ -86,6 +86,14 @@ def test_a_poor_terminal_gets_ascii(encoding: str, columns: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [("utf-8", "\u00e9t\u00e9 \u65e5"), ("cp1252", "\u00e9t\u00e9 ?"), ("ascii", "?t? ?"), (None, "?t? ?")],
+)
+def test_letters_that_a_pipe_can_show_stay(encoding: str | None, shown: str) -> None:
+    assert console.plain("\u00e9t\u00e9 \u65e5 \u2192", encoding or "no-such-encoding") == f"{shown} ->"
+
+
 def test_a_dumb_terminal_gets_plain_lines() -> None:
     shown = in_terminal(PROGRAM, PYTHONIOENCODING="utf-8", TERM="dumb")
     assert shown.isascii()

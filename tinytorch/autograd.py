@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from tinytorch.errors import GradientError, ShapeError
-from tinytorch.ops.base import Ghost, Node, Op, epoch_of, registry, unchanged_since
-from tinytorch.ops.context import grad_mode, state
+from tinytorch.ops.base import Node, Op, epoch_of, registry, unchanged_since
+from tinytorch.ops.context import context, grad_mode, state
 from tinytorch.ops.spec import Array, Shape
 from tinytorch.tensor import Tensor
 
-_Source = Tensor | Node
+Source: TypeAlias = Tensor | Node
+"""Where a gradient goes: a leaf, or the node of the op that made the tensor."""
+Give: TypeAlias = Callable[[Any, Tensor], None]
+_NOWHERE: frozenset[Node] = frozenset()
 
 
 def no_grad() -> AbstractContextManager[None]:
     """Ops inside the block are not recorded: for evaluation and for updates of parameters.
+
+    Recording is `state().grad` of this thread. The end of the block puts back what was there before it,
+    also when an error ends it, and blocks nest: inside `enable_grad` ops are recorded again. The package
+    has `grad_mode(enabled)`, a context manager that does this for both.
 
     >>> w = Tensor([1.0], requires_grad=True)
     >>> with no_grad():
@@ -33,21 +40,36 @@ def enable_grad() -> AbstractContextManager[None]:
     return grad_mode(True)
 
 
+# ---------------------------------------------------------------- backward and grad
+
+
 def backward(
     root: Tensor, gradient: Tensor | None = None, *, retain_graph: bool = False, create_graph: bool = False
 ) -> None:
     """Add d(root)/d(leaf) to `.grad` of each leaf; see `Tensor.backward`."""
-    handed_out = set() if gradient is None else {id(gradient)}
+    taken = set() if gradient is None else {id(gradient)}
 
-    def accumulate(leaf: Tensor, g: Tensor) -> None:
-        if leaf.grad is not None:
-            g = leaf.grad + g
-        elif g._base is not None or id(g) in handed_out:
-            g = g.clone()  # two leaves, or a leaf and the caller, must not share one gradient
-        handed_out.add(id(g))
-        leaf.grad = g
+    def give(source: Source, g: Tensor) -> None:
+        if isinstance(source, Tensor):
+            accumulate(source, g, taken)
 
-    _walk(root, gradient, accumulate, retain_graph or create_graph, create_graph)
+    _walk(root, gradient, give, retain_graph or create_graph, create_graph)
+
+
+def accumulate(leaf: Tensor, g: Tensor, taken: set[int]) -> None:
+    """Add `g`, of the leaf's shape, to `leaf.grad`, or make it that where `leaf.grad` is still None.
+
+    The sum is a new tensor: whoever kept the old `leaf.grad` keeps its values. A leaf's gradient is its
+    own, since a program may change it in place. So a first `g` is cloned if someone else holds it too:
+    if `id(g)` is in `taken`, or if it is a view of another tensor (`g._base` is not None).
+    `taken` holds the ids of the gradients handed out so far; that of the new `leaf.grad` is added to it.
+    """
+    if leaf.grad is not None:
+        g = leaf.grad + g
+    elif g._base is not None or id(g) in taken:
+        g = g.clone()
+    taken.add(id(g))
+    leaf.grad = g
 
 
 def grad(
@@ -79,77 +101,42 @@ def _grad(
     gradient: Tensor | None,
     retain_graph: bool,
     create_graph: bool,
-    within: bool = False,
+    edge: Set[Node] = _NOWHERE,
 ) -> tuple[Tensor | None, ...]:
-    found: dict[int, Tensor] = {}
-    targets = {id(t._node) if t._node is not None else id(t) for t in inputs}
+    targets = [t if t._node is None else t._node for t in inputs]
+    wanted, found = {id(source) for source in targets}, dict[int, Tensor]()
 
-    def accumulate(source: _Source, g: Tensor) -> None:
-        found[id(source)] = found[id(source)] + g if id(source) in found else g
+    def give(source: Source, g: Tensor) -> None:
+        key = id(source)
+        if key in wanted:
+            found[key] = found[key] + g if key in found else g
 
-    _walk(output, gradient, accumulate, retain_graph, create_graph, targets, within)
-    return tuple(found.get(id(t._node) if t._node is not None else id(t)) for t in inputs)
+    _walk(output, gradient, give, retain_graph, create_graph, edge)
+    return tuple(found.get(id(source)) for source in targets)
 
 
-def _source(t: Tensor | Ghost) -> Tensor | Node | None:
-    """Where a gradient of `t` goes: the op that made it, or the leaf itself."""
-    if not t.requires_grad:
-        return None
-    return t._node if t._node is not None else t  # type: ignore[return-value]  # a Ghost is never a leaf
+# ---------------------------------------------------------------- the walk
 
 
 def _walk(
     root: Tensor,
     gradient: Tensor | None,
-    accumulate: Callable[[Any, Tensor], None],
+    give: Give,
     retain_graph: bool,
     create_graph: bool,
-    targets: set[int] | None = None,
-    within: bool = False,
+    edge: Set[Node] = _NOWHERE,
 ) -> None:
-    """Visit each node once, after all ops that used it; hand gradients of leaves (or targets) out.
-
-    With `within`, the walk does not go on beyond targets.
-    """
+    """Give each leaf and node that root rests on its gradient, with the thread's state set for backward."""
     g = _start(root, gradient)
     if root._node is None:
-        if targets is None or id(root) in targets:
-            accumulate(root, g)
+        give(root, g)
         return
-    edge = targets if within and targets else set()
-    users = _count_users(root._node, edge)
-    pending: dict[int, Tensor] = {id(root._node): g}
-    ready = [root._node]
+    order = topological_order(root._node, edge)
     here = state()
     outer = here.grad, here.path, here.backward
     here.grad, here.backward = create_graph, True
     try:
-        while ready:
-            node = ready.pop()
-            arrived = pending.pop(id(node), None)
-            if arrived is not None and targets is not None and id(node) in targets:
-                accumulate(node, arrived)
-            if id(node) in edge:
-                continue
-            here.path = node.path
-            wanted = _gradients(node, arrived, create_graph) if arrived is not None else ()
-            for position, t in enumerate(node.inputs):
-                source = _source(t)
-                if source is None:
-                    continue
-                g_in = _one(wanted[position], t.shape) if wanted else None
-                if isinstance(source, Tensor):
-                    if g_in is not None and (targets is None or id(source) in targets):
-                        accumulate(source, g_in)
-                    continue
-                if g_in is not None:
-                    key = id(source)
-                    pending[key] = pending[key] + g_in if key in pending else g_in
-                users[source] -= 1
-                if users[source] == 0:
-                    ready.append(source)
-            if not retain_graph:
-                node.free()
+        propagate(order, g, give, retain_graph, create_graph)
     finally:
         here.grad, here.path, here.backward = outer
 
@@ -169,27 +156,89 @@ def _start(root: Tensor, gradient: Tensor | None) -> Tensor:
     return gradient.to(root.dtype)
 
 
-def _count_users(root: Node, edge: set[int]) -> dict[Node, int]:
-    """How many inputs of reachable nodes each node feeds; a loop, so that depth is no limit."""
-    users: dict[Node, int] = {root: 0}
-    stack = [root]
+def topological_order(root: Node, edge: Set[Node] = frozenset()) -> list[Node]:
+    """Every node that root rests on, root first: each once, and after all the nodes that use its output.
+
+    `node.inputs` are the tensors that an op was called with; `t._node` is the node that made `t`, None for
+    a leaf. Nodes in `edge` are listed, but not what lies behind them. Graphs are deep: use a loop, for
+    Python refuses some thousand calls inside each other. And look at each node once: a graph of 40 nodes
+    can hold 2^40 paths.
+
+    Raises GradientError, which mentions retain_graph, at a node without inputs: one that an earlier
+    backward freed.
+    """
+    order: list[Node] = []
+    seen: set[Node] = set()
+    stack: list[Any] = [root]
     while stack:
         node = stack.pop()
-        if not node.inputs:
-            raise GradientError(
-                "backward: the graph was freed by an earlier backward. Pass retain_graph=True to the first."
-            )
-        for t in node.inputs if id(node) not in edge else ():
-            source = t._node if t.requires_grad else None
-            if source is not None:
-                if source not in users:
-                    users[source] = 0
-                    stack.append(source)
-                users[source] += 1
-    return users
+        if node is None:  # all that the node below uses is in the list: reversed, it has users first
+            order.append(stack.pop())
+        elif node not in seen:
+            seen.add(node)
+            stack += (node, None)
+            if not node.inputs:
+                raise GradientError(
+                    "backward: an earlier backward freed the graph. Pass retain_graph=True to the first."
+                )
+            if node not in edge:
+                for t in node.inputs:
+                    source = t._node
+                    if source is not None and source not in seen:
+                        stack.append(source)
+    order.reverse()
+    return order
 
 
-def _gradients(node: Node, g: Tensor, create_graph: bool) -> Sequence[Any]:
+def propagate(
+    order: Sequence[Node],
+    gradient: Tensor,
+    give: Give,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+) -> None:
+    """Carry `gradient`, that of the output of `order[0]`, back through nodes in topological order.
+
+    For each node in turn: what its users sent it, summed, is the gradient of its output. Hand it out by
+    `give(node, g)`; ask `input_gradients(node, g, create_graph)` for pairs (source, gradient of that
+    input). A source that is a leaf (a Tensor) is given its gradient at once, by `give(leaf, g)`, once for
+    each use. For a source that is a Node, gradients wait until its turn; where several arrive, they add
+    up (with `+`: they are Tensors). A node that nothing arrived at is passed over.
+
+    Unless `retain_graph`, let each node go, passed over or not, after its turn: `node.free()`. Do not
+    hold on to gradients that have been used.
+    """
+    pending = {order[0]: gradient}
+    for node in order:
+        arrived = pending.pop(node, None)
+        if arrived is not None:
+            give(node, arrived)
+            for source, g in input_gradients(node, arrived, create_graph):
+                if isinstance(source, Node):
+                    pending[source] = pending[source] + g if source in pending else g
+                else:
+                    give(source, g)
+        if not retain_graph:
+            node.free()
+
+
+def input_gradients(node: Node, g: Tensor, create_graph: bool = False) -> Iterator[tuple[Source, Tensor]]:
+    """Pairs (source, gradient) for those inputs of a node that want one and get one, by the op's rule.
+
+    The source is the Node that made the input, or the input itself if it is a leaf. Gradients that the
+    rule puts off (functions) are computed only here, and each has the shape of its input.
+    """
+    context.state.path = node.path
+    for t, rule in zip(node.inputs, _apply_rule(node, g, create_graph), strict=True):
+        if t.requires_grad:
+            found = rule() if callable(rule) else rule
+            if found is not None:
+                if found.shape != t.shape:
+                    found = unbroadcast(found, t.shape)
+                yield t._node or t, found  # type: ignore[misc]  # what stands for a leaf is the leaf itself
+
+
+def _apply_rule(node: Node, g: Tensor, create_graph: bool) -> Sequence[Any]:
     """The op's gradients for its inputs: Tensors, functions, or None."""
     op: Op = node.op
     if not unchanged_since(node):
@@ -203,6 +252,21 @@ def _gradients(node: Node, g: Tensor, create_graph: bool) -> Sequence[Any]:
     if node.aux:
         return op.vjp(g, (out, *map(registry.make, node.aux)), *node.inputs)
     return op.vjp(g, out, *node.inputs)
+
+
+def unbroadcast(g: Tensor, shape: Shape) -> Tensor:
+    """The gradient of an input of this `shape` from `g`, that of the shape it was broadcast to.
+
+    Broadcasting added axes in front, and stretched axes of size 1. Each copy of an element adds to its
+    gradient, so g is summed over those axes; the result has exactly `shape`. It is made by ops on g, as
+    all gradients are. Called only where the shapes differ.
+
+    >>> unbroadcast(Tensor([[1.0, 2.0], [3.0, 4.0]]), (2,))
+    Tensor([4., 6.])
+    """
+    lead = g.ndim - len(shape)
+    stretched = [lead + i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1]
+    return g.sum((*range(lead), *stretched)).reshape(shape)
 
 
 def _refuse_changed_inputs(node: Node) -> None:
@@ -226,23 +290,15 @@ def _through_composite(node: Node, g: Tensor) -> list[Tensor | None]:
         entries = [t.clone() if t.requires_grad else t for t in inputs]
         out = node.op.composite(*entries)
         wanted = [t for t in entries if t.requires_grad]
-        found = iter(_grad(out, wanted, g, True, True, within=True))
+        edge = {t._node for t in wanted if t._node}
+        found = iter(_grad(out, wanted, g, True, True, edge))
     return [next(found) if t.requires_grad else None for t in entries]
 
 
-def _one(gradient: Any, shape: Shape) -> Tensor | None:
-    """A gradient, computed if it was put off, summed over the axes along which its input was broadcast."""
-    g = gradient() if callable(gradient) else gradient
-    if g is None or g.shape == shape:
-        return g  # type: ignore[no-any-return]
-    lead = g.ndim - len(shape)
-    axes = tuple(range(lead)) + tuple(
-        lead + i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1
-    )
-    return g.sum(axes).reshape(shape)  # type: ignore[no-any-return]
-
-
 registry.backward = backward
+
+
+# ---------------------------------------------------------------- the numerical check
 
 
 def gradcheck(
@@ -262,13 +318,20 @@ def gradcheck(
     """
     rng = np.random.default_rng(seed)
     leaves = [Tensor(t.data, "float64") if t.dtype.kind == "f" else t for t in inputs]
-    wanted = [t.requires_grad_() for t in leaves if t.dtype.kind == "f"]
+    places = [i for i, t in enumerate(leaves) if t.dtype.kind == "f"]
+    wanted = [leaves[i].requires_grad_() for i in places]
     out = function(*leaves)
     cotangent = rng.standard_normal(out.shape)
     found = grad(out, wanted, Tensor(cotangent))
-    for number, (leaf, g) in enumerate(zip(wanted, found, strict=True)):
-        expected = _numerical(function, leaves, leaf, cotangent, eps)
-        got = np.zeros(leaf.shape) if g is None else g.numpy()
+    for number, (place, g) in enumerate(zip(places, found, strict=True)):
+
+        def along(moved: Array, place: int = place) -> float:
+            tensor = Tensor(moved, requires_grad=True)
+            out = function(*leaves[:place], tensor, *leaves[place + 1 :])
+            return float((out.numpy() * cotangent).sum())
+
+        expected = numerical_gradient(along, leaves[place].numpy(), eps)
+        got = np.zeros(expected.shape) if g is None else g.numpy()
         worst = np.abs(got - expected) - rtol * np.abs(expected)
         if worst.size and not worst.max() <= atol:
             at = np.unravel_index(np.argmax(np.nan_to_num(worst, nan=np.inf)), worst.shape)
@@ -279,18 +342,19 @@ def gradcheck(
     return True
 
 
-def _numerical(
-    function: Callable[..., Tensor], leaves: Sequence[Tensor], leaf: Tensor, cotangent: Array, eps: float
-) -> Array:
-    start = leaf.numpy()
-    result = np.zeros(start.shape)
-    for at in np.ndindex(start.shape):
-        sides = []
-        for step in (eps, -eps):
-            moved = start.copy()
-            moved[at] += step
-            leaf.assign_(Tensor(moved))
-            sides.append(float((function(*leaves).numpy() * cotangent).sum()))
-        result[at] = (sides[0] - sides[1]) / (2 * eps)
-    leaf.assign_(Tensor(start))
+def numerical_gradient(function: Callable[[Array], float], x: Array, eps: float = 1e-6) -> Array:
+    """The gradient of a function of an array that gives a number, by central differences.
+
+    x: a float64 array of any shape, left as it is; the result is an array of its shape. Element by
+    element: (f(x with that element eps larger) - f(x with it eps smaller)) / (2 eps).
+
+    >>> numerical_gradient(lambda x: float((x**2).sum()), np.array([1.0, 3.0])).round(3)
+    array([2., 6.])
+    """
+    result = np.zeros(x.shape)
+    for at in np.ndindex(x.shape):
+        above, below = x.copy(), x.copy()
+        above[at] += eps
+        below[at] -= eps
+        result[at] = (function(above) - function(below)) / (2 * eps)
     return result

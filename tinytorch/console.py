@@ -56,19 +56,25 @@ def draws(stream: TextIO) -> bool:
     if not _terminal(stream):
         return False
     try:
-        _DRAWN.encode(getattr(stream, "encoding", None) or "ascii")
+        _DRAWN.encode(_encoding(stream))
     except (UnicodeEncodeError, LookupError):
         return False
     return True
 
 
-def plain(text: str) -> str:
-    """Return `text` with everything outside ASCII spelled out or replaced by a question mark.
+def plain(text: str, encoding: str = "ascii") -> str:
+    """Return `text` with its signs spelled out in ASCII, and what `encoding` cannot show as a question mark.
 
-    >>> plain("3 \u00d7 2 \u2192 6")
-    '3 x 2 -> 6'
+    Letters that the encoding has stay: the names of files are theirs.
+
+    >>> plain("3 \u00d7 2 \u2192 6 in \u00e9t\u00e9"), plain("\u00e9t\u00e9", "latin-1") == "\u00e9t\u00e9"
+    ('3 x 2 -> 6 in ?t?', True)
     """
-    return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
+    spelled = text.translate(_ASCII)
+    try:
+        return spelled.encode(encoding, "replace").decode(encoding)
+    except LookupError:
+        return spelled.encode("ascii", "replace").decode("ascii")
 
 
 def width() -> int:
@@ -77,7 +83,9 @@ def width() -> int:
 
 
 def duration(seconds: float) -> str:
-    """Return a span of time as people read it.
+    """Return a span of time as people read it: minutes and seconds, with hours in front where there are any.
+
+    Seconds are rounded down and have two digits, and so have minutes after hours.
 
     >>> duration(0.4), duration(75), duration(7384)
     ('0:00', '1:15', '2:03:04')
@@ -88,14 +96,20 @@ def duration(seconds: float) -> str:
 
 
 def quantity(amount: float, unit: str) -> str:
-    """Return an amount with its unit; bytes (unit `B`) in KiB, MiB or GiB.
+    """Return an amount with its unit, as people read it.
+
+    Bytes (unit "B") are shown in the largest of B, KiB, MiB and GiB, each 1024 times the one before, of which
+    they fill at least one (else B); with one decimal from KiB on, none in B. Anything else has commas between
+    thousands and no decimals from 10 on or where the amount is whole, and else two significant digits.
 
     >>> quantity(51234, "images"), quantity(3.2 * 2**20, "B"), quantity(2.5, "steps")
     ('51,234 images', '3.2 MiB', '2.5 steps')
     """
     if unit == "B":
-        power = min(3, max(0, int(math.log2(amount)) // 10)) if amount >= 1 else 0
-        return f"{amount / 1024**power:.{1 if power else 0}f} {('B', 'KiB', 'MiB', 'GiB')[power]}"
+        power = 0
+        while amount >= 1024 and power < 3:
+            amount, power = amount / 1024, power + 1
+        return f"{amount:.{1 if power else 0}f} {('B', 'KiB', 'MiB', 'GiB')[power]}"
     return f"{amount:,.0f} {unit}" if amount >= 10 or amount == int(amount) else f"{amount:.2g} {unit}"
 
 
@@ -150,7 +164,7 @@ class Progress:
         parts += [f"{name} {_figure(value)}" for name, value in self._fields.items()]
         text = "  ".join(parts)
         room = columns - len(self.description) - len(text) - 4
-        bar = _bar(self.done / self.total, min(room, 30), strokes) if self.total and room >= 8 else ""
+        bar = bar_text(self.done / self.total, min(room, 30), strokes) if self.total and room >= 8 else ""
         return "  ".join(part for part in (self.description, bar, text) if part)[:columns]
 
     def _rate(self, now: float) -> float:
@@ -206,7 +220,7 @@ class Console:
     def say(self, text: str = "") -> None:
         """Write a result: it appears even when quiet."""
         self._clear()
-        sys.stdout.write((text if self.unicode else plain(text)) + "\n")
+        sys.stdout.write((text if self.unicode else plain(text, _encoding(sys.stdout))) + "\n")
         sys.stdout.flush()
 
     def notice(self, text: str) -> None:
@@ -238,23 +252,11 @@ class Console:
 
     def spark(self, values: Sequence[float], columns: int = 40) -> str:
         """Return a small chart of `values` in one line, low to high; `x` marks what is not finite."""
-        bars = _BARS if self.unicode else _ASCII_BARS
-        step = max(1.0, len(values) / columns)
-        groups = [values[int(i * step) : int((i + 1) * step)] for i in range(round(len(values) / step))]
-        means = [sum(group) / len(group) for group in groups if group]
-        finite = [mean for mean in means if math.isfinite(mean)]
-        if not finite:
-            return "x" * len(means)
-        low = min(finite)
-        half = (max(finite) / 2 - low / 2) or 1.0  # by halves, or the difference of two huge ones is infinite
-        return "".join(
-            bars[min(7, int((mean / 2 - low / 2) / half * 8))] if math.isfinite(mean) else "x"
-            for mean in means
-        )
+        return sparkline(values, columns, _BARS if self.unicode else _ASCII_BARS)
 
     def fit(self, text: str) -> str:
         """Return `text` as standard error can show it."""
-        return text if draws(sys.stderr) else plain(text)
+        return text if draws(sys.stderr) else plain(text, _encoding(sys.stderr))
 
     def write_err(self, text: str) -> None:
         """Write `text` to standard error as it is."""
@@ -266,6 +268,10 @@ class Console:
             bar.clear()
 
 
+def _encoding(stream: TextIO) -> str:
+    return getattr(stream, "encoding", None) or "ascii"
+
+
 def _terminal(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
@@ -274,10 +280,42 @@ def _figure(value: Field) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _bar(part: float, columns: int, strokes: str) -> str:
-    """A bar of two strokes, done and not done; none where no strokes are given."""
+def bar_text(part: float, columns: int, strokes: str) -> str:
+    """Return a bar of `columns` characters, of which `part` (0 to 1, rounded) shows what is done.
+
+    `strokes`: the character of what is done and the one of what is not; with none ("") there is no bar.
+    A part below 0 draws an empty bar, one above 1 a full one.
+
+    >>> bar_text(0.5, 8, "#."), bar_text(1.5, 4, "#.")
+    ('####....', '####')
+    """
     full = round(min(max(part, 0.0), 1.0) * columns)
     return strokes[:1] * full + strokes[1:] * (columns - full)
+
+
+def sparkline(values: Sequence[float], columns: int, strokes: str) -> str:
+    """Return a chart of `values` in one line: a character for each, or `columns` characters if they are more.
+
+    More values than columns are averaged in groups: group i of k is values[i * n // k : (i + 1) * n // k].
+    The range from the lowest to the highest is cut into equal steps, one for each of the `strokes`, lowest
+    first; the highest takes the last stroke, and where all are equal they take the first. "x" marks a mean
+    that is not finite, and the range leaves it out; the difference of two finite means may be more than a
+    float holds. No values give "".
+
+    >>> sparkline([0.0, 1.0, 2.0, 4.0], 40, "_-=#")
+    '_-=#'
+    """
+    n, k = len(values), min(len(values), columns)
+    groups = [values[i * n // k : (i + 1) * n // k] for i in range(k)]
+    means = [sum(group) / len(group) for group in groups]
+    finite = [mean for mean in means if math.isfinite(mean)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    half = (high / 2 - low / 2) or 1.0  # by halves, or the difference of two huge ones is infinite
+    last = len(strokes) - 1
+    return "".join(
+        strokes[min(last, int((mean / 2 - low / 2) / half * len(strokes)))] if math.isfinite(mean) else "x"
+        for mean in means
+    )
 
 
 def _table(

@@ -35,3 +35,7 @@ class ProfilingError(TinyTorchError, ValueError):
 
 class MetaError(TinyTorchError, RuntimeError):
     """The values of a tensor that has shape and dtype but no data, or an op on it outside of `meta()`."""
+
+
+class LearnError(TinyTorchError, ValueError):
+    """A workspace, lesson or submission that is missing, damaged or used in a wrong way."""

@@ -61,7 +61,7 @@ class Generator:
 def _start(seed: int) -> Tensor:
     if not -(2**63) <= seed < 2**63:
         raise DTypeError(f"seed: {seed} does not fit into an int64")
-    return Tensor(np.array([seed, 0], np.int64))
+    return from_numpy(np.array([seed, 0], np.int64))
 
 
 default_generator = Generator(0)

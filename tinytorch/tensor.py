@@ -41,7 +41,8 @@ class Tensor:
     requires_grad: bool
 
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False) -> None:
-        self._array = _to_array(data, None if dtype is None else as_dtype(dtype))
+        array = to_array(data, None if dtype is None else as_dtype(dtype))
+        self._array = blank(Spec(array.shape, array.dtype)) if state().meta else array
         self._base = self._node = self.grad = None
         self._epoch = 0
         self.requires_grad = False
@@ -316,7 +317,17 @@ def _make(array: Any) -> Tensor:
     return out
 
 
-def _to_array(data: Any, dtype: DType | None) -> Array:
+def to_array(data: Any, dtype: DType | None = None) -> Array:
+    """The elements of a new tensor, in memory of their own, whatever becomes of `data`.
+
+    `data`: a NumPy array or number, which keeps its dtype, or Python numbers, bare or in nested lists, which
+    give bool, int64 or, where NumPy would make float64 of them, float32. `dtype` wins over either; without
+    one, `as_dtype` refuses what TinyTorch has no dtype for. Raises ShapeError for ragged lists (NumPy's
+    ValueError), DTypeError for a Tensor and for elements that are not numbers (of another kind than "biuf").
+
+    >>> to_array([[1.0, 2.0]]).dtype, to_array(np.ones(2)).dtype
+    (dtype('float32'), dtype('float64'))
+    """
     if isinstance(data, Tensor):
         raise DTypeError("Tensor: takes arrays and numbers, not a Tensor. Use detach(), clone() or to().")
     python = not isinstance(data, np.ndarray | np.generic)
@@ -328,7 +339,7 @@ def _to_array(data: Any, dtype: DType | None) -> Array:
         dtype = float32 if python and array.dtype == np.float64 else as_dtype(array.dtype)
     if array.dtype.kind not in "biuf":
         raise DTypeError(f"Tensor: elements are numbers, not {array.dtype}")
-    return blank(Spec(array.shape, dtype)) if state().meta else array.astype(dtype)
+    return array.astype(dtype)
 
 
 registry.tensor = Tensor

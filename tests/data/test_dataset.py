@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinytorch.data import Dataset, Subset, TensorDataset, collate
+from tinytorch.data import Dataset, Subset, TensorDataset, collate, random_split
 from tinytorch.errors import DataError, ShapeError
 from tinytorch.tensor import Tensor
 
@@ -75,3 +75,21 @@ def test_collate_refuses_ragged_samples():
         collate([(0, 1), (0,)])
     with pytest.raises(DataError, match="no samples"):
         collate([])
+
+
+@given(st.integers(1, 60), st.lists(st.integers(1, 9), min_size=1, max_size=4), st.integers(0, 2**64 - 1))
+def test_a_random_split_takes_every_sample_once(count, weights, seed):
+    fractions = [w / sum(weights) for w in weights]
+    parts = random_split(TensorDataset(np.arange(count)), fractions, seed)
+    assert sorted(i for part in parts for i in part.indices) == list(range(count))
+    assert all(abs(len(p) - f * count) <= 1 for p, f in zip(parts, fractions, strict=True))
+    again = random_split(TensorDataset(np.arange(count)), fractions, seed)
+    assert all(np.array_equal(a.indices, b.indices) for a, b in zip(parts, again, strict=True))
+
+
+def test_fractions_that_make_no_split():
+    data = TensorDataset(np.arange(10))
+    for bad in ([], [0.5], [0.5, 0.6], [1.0, 0.0], [1.5, -0.5], [float("nan"), 0.5]):
+        with pytest.raises(DataError, match="random_split: fractions"):
+            random_split(data, bad)
+    assert not np.array_equal(random_split(data, [1.0])[0].indices, random_split(data, [1.0], 1)[0].indices)

@@ -134,6 +134,23 @@ def test_keep_best_ends_with_the_weights_of_the_best_evaluation(
     assert history.best(name, name == "accuracy")["step"] == history.validation[best]["step"]
 
 
+def test_a_figure_that_is_not_a_number_is_never_the_best() -> None:
+    model = classifier()
+    trainer = Trainer(model, SGD(model.parameters(), 0.1), CrossEntropyLoss())
+    assert [trainer.keep_if_best(f) for f in (math.nan, 2.0, math.nan, 2.0, 1.0)] == [
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
+    assert trainer.progress.best == 1.0
+    kept = trainer.progress.best_weights
+    with no_grad():
+        next(iter(model.parameters())).assign_(7.0)
+    assert not any((array == 7.0).all() for array in kept.values())
+
+
 def test_clipping_bounds_each_step() -> None:
     model = classifier()
     before = weights(model)

@@ -24,6 +24,23 @@ COMMANDS = {
     "data": ("tinytorch.cli.data", "List, describe and fetch data sets."),
     "model": ("tinytorch.cli.model", "List and fetch models that others trained."),
 }
+# Those of the course, shown below the others
+COURSE = {
+    "begin": ("tinytorch.cli.begin", "Make a folder your workspace."),
+    "start": ("tinytorch.cli.start", "Start a lesson: its exercises, for you to write."),
+    "check": ("tinytorch.cli.check", "Check what you wrote, up to the first thing that is wrong."),
+    "watch": ("tinytorch.cli.watch", "Check again each time you save."),
+    "hint": ("tinytorch.cli.hint", "Get one more hint for the exercise at hand."),
+    "solution": ("tinytorch.cli.solution", "See how the package does it, once you have."),
+    "status": ("tinytorch.cli.status", "See the road: what is done and what comes next."),
+    "run": ("tinytorch.cli.run", "Run a program on your code."),
+    "milestone": ("tinytorch.cli.milestone", "Train a model of history on your code."),
+    "notebook": ("tinytorch.cli.notebook", "Write a lesson as a notebook."),
+    "reset": ("tinytorch.cli.reset", "Put stubs back; what you wrote is kept as a copy."),
+    "doctor": ("tinytorch.cli.doctor", "See what is wrong with this machine, and how to mend it."),
+    "grade": ("tinytorch.cli.grade", "Grade many workspaces, each in a sandbox."),
+}
+EVERY = {**COMMANDS, **COURSE}
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 
 
@@ -39,20 +56,21 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands, the main job first."""
-        return list(COMMANDS)
+        return list(EVERY)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return one command; None for a name that is not in the table."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in EVERY:
             return None
-        command = import_module(COMMANDS[cmd_name][0]).command
+        command = import_module(EVERY[cmd_name][0]).command
         assert isinstance(command, click.Command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands with their lines from the table."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        for title, commands in (("Commands", COMMANDS), ("The course", COURSE)):
+            with formatter.section(title):
+                formatter.write_dl([(name, text) for name, (_, text) in commands.items()])
 
 
 def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -74,7 +92,7 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 def tito(settings: Settings, quiet: bool, debug: bool) -> None:
     """TinyTorch: a machine-learning framework to read, trust and use.
 
-    Start with "tito journey".
+    Start with "tito journey", or build it yourself: "tito begin".
     """
     console.set_quiet(quiet)
     settings.debug = debug

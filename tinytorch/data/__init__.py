@@ -1,7 +1,7 @@
 """Data sets, loaders and transforms (lesson 10)."""
 
 from tinytorch.data.corpus import RandomWindows, TextCorpus, TextWindows
-from tinytorch.data.dataset import Dataset, Subset, TensorDataset, collate
+from tinytorch.data.dataset import Dataset, Subset, TensorDataset, collate, random_split
 from tinytorch.data.images import ImageSet
 from tinytorch.data.loader import DataLoader
 from tinytorch.data.registry import data_folder, get, info, load, locate, names
@@ -31,4 +31,5 @@ __all__ = [
     "normalize",
     "random_crop",
     "random_flip",
+    "random_split",
 ]

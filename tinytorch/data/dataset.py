@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tinytorch.data.rng import Purpose, generator
 from tinytorch.errors import DataError, ShapeError
 from tinytorch.tensor import Tensor
 
@@ -69,7 +70,7 @@ class TensorDataset(Dataset):
         return tuple(a[index] for a in self.arrays)
 
     def batch(self, indices: Indices) -> Batch:
-        """Return the rows at `indices` of each array, by one gather."""
+        """Return the rows at `indices` of each array, in that order and as copies, by one gather each."""
         return tuple(a[np.asarray(indices, dtype=np.int64)] for a in self.arrays)
 
 
@@ -96,15 +97,34 @@ class Subset(Dataset):
         return self.dataset[int(self.indices[index])]
 
     def batch(self, indices: Indices) -> Batch:
-        """Return the samples at `indices` of this subset, by the data set's own fast path."""
+        """Return the samples at `indices` of this subset, by one call of the data set's own `batch`."""
         return self.dataset.batch(self.indices[np.asarray(indices, dtype=np.int64)])
+
+
+def random_split(dataset: Dataset, fractions: Sequence[float], seed: int = 0) -> list[Subset]:
+    """Split a data set at random into one Subset for each fraction; each sample is in exactly one of them.
+
+    The samples, in an order that is a pure function of the seed, are cut at the running sums of the fractions
+    times len(dataset), rounded. Raises DataError for no fractions, fractions that are not above 0, or that do
+    not add up to 1.
+
+    >>> train, test = random_split(TensorDataset(np.arange(10)), [0.8, 0.2])
+    >>> len(train), len(test), sorted([*train.indices, *test.indices]) == list(range(10))
+    (8, 2, True)
+    """
+    if not fractions or min(fractions) <= 0 or not np.isclose(sum(fractions), 1.0):
+        raise DataError(f"random_split: fractions {list(fractions)} must be above 0 and add up to 1")
+    order = generator(seed, Purpose.SPLIT).permutation(len(dataset))
+    cuts = [round(float(total) * len(dataset)) for total in np.cumsum(fractions)[:-1]]
+    return [Subset(dataset, part) for part in np.split(order, cuts)]
 
 
 def collate(samples: Sequence[Any]) -> Batch:
     """Stack samples into a batch: one array for each field, with a new leading axis.
 
-    Python floats become float32, Python ints int64. Raises DataError when there are no samples, or when
-    they differ in number of fields or in shape.
+    A sample is a tuple of fields; anything else counts as a tuple of one. Python floats become float32,
+    Python ints int64; `_stack(i, values)` makes the array of field i out of its values in all samples. Raises
+    DataError when there are no samples, or when they differ in number of fields or (naming field i) in shape.
 
     >>> collate([(np.zeros(2), 1), (np.ones(2), 0)])[0].shape
     (2, 2)

@@ -1,21 +1,19 @@
 """DataLoader: batches in a seeded order, optionally prepared ahead by one thread, resumable at any batch."""
 
-import queue
-import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinytorch.data.dataset import Batch, Dataset
+from tinytorch.data.prefetch import prefetched
 from tinytorch.data.rng import Purpose, generator
 from tinytorch.data.transforms import Transform
 from tinytorch.errors import CheckpointError, DataError
 from tinytorch.tensor import Tensor
 
-T = TypeVar("T")
 Collate = Callable[[Sequence[Any]], Batch]
 
 
@@ -80,7 +78,7 @@ class DataLoader:
         self._resumed = False
 
     def __len__(self) -> int:
-        """Return the number of batches in an epoch."""
+        """Return the number of batches in an epoch: one that is not full counts unless `drop_last`."""
         full, rest = divmod(len(self.dataset), self.batch_size)
         return full if self.drop_last or not rest else full + 1
 
@@ -98,8 +96,11 @@ class DataLoader:
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Make the next loop go on where the loader that gave `state` stood.
 
-        When that was after the last batch of an epoch, the next loop has no batches and the one after it is
-        the next epoch. Raises CheckpointError, and changes nothing, for a state that does not fit.
+        The entries "epoch", "batch" and "seed" become `self.epoch`, `self.position` and `self.seed`, and
+        `self._resumed` True, which tells the next loop not to begin a new epoch. When the state is that after
+        the last batch of an epoch, the next loop has no batches and the one after it is the next epoch.
+        Raises CheckpointError, and changes nothing, for a state that does not fit: other entries, a negative
+        epoch, a batch outside 0 to len(self), a seed outside 0 to 2**64 - 1.
         """
         if set(state) != {"epoch", "batch", "seed"}:
             raise CheckpointError(f"DataLoader: state has keys {sorted(state)}; expected batch, epoch, seed")
@@ -113,7 +114,11 @@ class DataLoader:
         self._resumed = True
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """Return the order in which an epoch takes the samples; shape (len(dataset),)."""
+        """Return the order in which an epoch takes the samples: int64, shape (len(dataset),).
+
+        Without `shuffle` that is 0, 1, 2, ...; with it a permutation drawn from `generator(self.seed,
+        Purpose.SHUFFLE, epoch)`, so the same one each time it is asked for, and another for each epoch.
+        """
         if not self.shuffle:
             return np.arange(len(self.dataset))
         return generator(self.seed, Purpose.SHUFFLE, epoch).permutation(len(self.dataset))
@@ -129,6 +134,13 @@ class DataLoader:
         self.epoch, self.position = epoch + 1, 0
 
     def _batches(self, epoch: int, start: int) -> Generator[Batch, None, None]:
+        """Yield the batches of an epoch from number `start` on, tuples of arrays, each made when asked for.
+
+        Batch number k takes `batch_size` entries of `self.order(epoch)` from k * batch_size on, or those that
+        are left. Its arrays come from `self.dataset.batch(indices)`, or where there is a `self.collate` from
+        that, called with the list of samples `self.dataset[i]`, i a Python int. A `self.transform` is then
+        called with the arrays and `generator(self.seed, Purpose.TRANSFORM, epoch, k)`.
+        """
         order = self.order(epoch)
         for number in range(start, len(self)):
             indices = order[number * self.batch_size : (number + 1) * self.batch_size]
@@ -139,51 +151,3 @@ class DataLoader:
             if self.transform is not None:
                 arrays = self.transform(arrays, generator(self.seed, Purpose.TRANSFORM, epoch, number))
             yield arrays
-
-
-class _End:
-    """What the thread puts last: with the error that ended it, if there was one."""
-
-    def __init__(self, error: BaseException | None = None) -> None:
-        self.error = error
-
-
-def prefetched(items: Iterator[T], depth: int) -> Generator[T, None, None]:
-    """Yield the items, which one background thread takes up to `depth` ahead of the consumer.
-
-    An error in the thread is raised here, in its place among the items; closing this generator ends the
-    thread.
-
-    >>> list(prefetched(iter("abc"), 2))
-    ['a', 'b', 'c']
-    """
-    ready: queue.Queue[T | _End] = queue.Queue(maxsize=depth)
-    stop = threading.Event()
-
-    def put(item: T | _End) -> None:
-        if not stop.is_set():
-            ready.put(item)
-
-    def fill() -> None:
-        try:
-            for item in items:
-                put(item)
-                if stop.is_set():
-                    return
-            put(_End())
-        except BaseException as error:  # noqa: BLE001 - raised again in the consumer
-            put(_End(error))
-
-    thread = threading.Thread(target=fill, name="tinytorch-prefetch", daemon=True)
-    thread.start()
-    try:
-        while not isinstance(item := ready.get(), _End):
-            yield item
-        if item.error is not None:
-            raise item.error
-    finally:
-        # After stop is set the thread can put at most one more item, which an emptied queue has room for.
-        stop.set()
-        while not ready.empty():
-            ready.get_nowait()
-        thread.join()

@@ -13,6 +13,7 @@ class Purpose(IntEnum):
     SHUFFLE = 1
     TRANSFORM = 2
     WINDOWS = 3
+    SPLIT = 4
 
 
 def generator(seed: int, purpose: Purpose, major: int = 0, minor: int = 0) -> np.random.Generator:

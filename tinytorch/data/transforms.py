@@ -14,8 +14,11 @@ Transform = Callable[[Batch, np.random.Generator], Batch]
 def normalize(mean: float | Sequence[float], std: float | Sequence[float]) -> Transform:
     """Return a transform to (x - mean) / std; each a number, or one for each channel.
 
-    Images are (batch, channels, height, width) of a float dtype, which is kept. Raises DataError for a std
-    that is not above 0, DTypeError for integer images, ShapeError when the channels do not fit.
+    A transform takes a batch, whose first field are the images, and a generator that it need not use, and
+    returns a batch of new images and the other fields as they were. Images are (batch, channels, height,
+    width) of a float dtype, which is kept; `_images("normalize", batch)` gives them, or raises ShapeError. At
+    once raises DataError for a std that is not above 0 or a mean or std of more than one axis; when called
+    DTypeError for integer images, ShapeError when the channels do not fit.
 
     >>> rng = np.random.default_rng(0)
     >>> normalize(0.5, 0.25)((np.ones((1, 1, 2, 2), dtype=np.float32),), rng)[0].ravel().tolist()
@@ -44,7 +47,10 @@ def normalize(mean: float | Sequence[float], std: float | Sequence[float]) -> Tr
 def random_crop(padding: int) -> Transform:
     """Return a transform that shifts each image by up to `padding` pixels each way; zeros come in.
 
-    Images are (batch, channels, height, width); the shape is kept. Raises DataError for a negative padding.
+    Each image has a shift of its own, the same for all channels: down and across are whole numbers from
+    -padding to padding, all equally likely, drawn from the generator that the transform is called with. The
+    result has the shape and dtype of the images, (batch, channels, height, width), and memory of its own;
+    further fields stay as they are. Raises DataError for a negative padding.
 
     >>> x = np.ones((4, 1, 3, 3), dtype=np.float32)
     >>> random_crop(1)((x,), np.random.default_rng(0))[0].shape
@@ -67,7 +73,9 @@ def random_crop(padding: int) -> Transform:
 def random_flip(probability: float = 0.5) -> Transform:
     """Return a transform that mirrors each image left to right with the given probability.
 
-    Images are (batch, channels, height, width). Raises DataError for a probability outside 0 to 1.
+    Each image is decided upon by itself, by the generator that the transform is called with. The result has
+    the shape and dtype of the images, (batch, channels, height, width), and memory of its own; further fields
+    stay as they are. Raises DataError for a probability outside 0 to 1.
 
     >>> x = np.arange(3.0).reshape(1, 1, 1, 3)
     >>> random_flip(1.0)((x,), np.random.default_rng(0))[0].ravel().tolist()

@@ -44,6 +44,7 @@ class CNN(Module):
         self.example_input = Generator(0).rand(1, in_channels, image_size, image_size)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits (batch, num_classes): conv1 and conv2, each with relu and pool; flatten; fc1, relu, fc2."""
         x = self.pool(self.relu(self.conv1(x)))
         x = self.pool(self.relu(self.conv2(x)))
         return self.fc2(self.relu(self.fc1(self.flatten(x))))  # type: ignore[no-any-return]

@@ -59,10 +59,18 @@ class GPT(Module):
         self.norm = LayerNorm(width)
         self.head = Linear(width, vocab_size, bias=False, generator=generator)
         self.head.weight = self.wte.weight
-        self._initialise(generator)
+        self.initialise(generator)
         self.example_input = Generator(0).randint(0, vocab_size, (1, context))
 
-    def _initialise(self, generator: Generator | None) -> None:
+    def initialise(self, generator: Generator | None = None) -> None:
+        """Give all parameters their first values, in place (`assign_`).
+
+        Those with two axes (weights and embeddings) come from a normal distribution of mean 0 and standard
+        deviation 0.02, but those by which a block writes to the residual stream, `attn.out_proj.weight` and
+        `mlp.fc2.weight`, from one of 0.02 / sqrt(2 * layers): so many of them add up. Biases become 0; the
+        weights of norms stay 1. Both kinds are told by the ends of their names in `named_parameters()`;
+        `init.normal(shape, std, generator)` makes the values.
+        """
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
                 into_residual = name.endswith(("attn.out_proj.weight", "mlp.fc2.weight"))
@@ -72,7 +80,13 @@ class GPT(Module):
                 parameter.assign_(0.0)
 
     def forward(self, ids: Tensor, cache: KVCacheLike | None = None) -> Tensor:
-        """With a cache, ids are those after the positions it holds. Raises ShapeError beyond the context."""
+        """Logits (batch, t, vocab_size) for ids: (batch, t).
+
+        Each id's row of the token embedding `wte`, and to it the row of `wpe.weight` of its position: 0 to
+        t - 1, or with a cache, which holds `cache.length` positions already, those that follow. Then `drop`,
+        all `blocks` in order, called as block(x, None, cache), `norm`, and `head`. Raises ShapeError for ids
+        that do not have two axes, and for positions beyond `context`.
+        """
         start = 0 if cache is None else cache.length
         if ids.ndim != 2 or start + ids.shape[1] > self.context:
             raise ShapeError(
@@ -104,8 +118,10 @@ def generate(
 ) -> list[int]:
     """The prompt and the tokens that the model goes on with, each sampled from the last `context` before it.
 
-    Temperature 0 takes the likeliest token; `top_k` samples among the k likeliest. Raises DataError for an
-    empty prompt or settings out of range, ShapeError for ids beyond the vocabulary.
+    Each token is a `sample` of the logits at the last position, with `generator`, or the default one. Nothing
+    is recorded for backward, the model is in evaluation mode meanwhile, and afterwards in the mode in which
+    it was, also after an error. Raises DataError for an empty prompt, `max_new_tokens` or `temperature` below
+    0 and `top_k` below 1, and ShapeError for ids beyond the vocabulary.
 
     >>> len(generate(GPT(vocab_size=10, context=8, width=16, layers=1, heads=2), [1, 2], 3))
     5
@@ -122,18 +138,42 @@ def generate(
         with grad_mode(False):
             for _ in range(max_new_tokens):
                 logits = model(Tensor([ids[-model.context :]]))[0, -1]
-                ids.append(_sample(logits, temperature, top_k, generator or default_generator))
+                ids.append(sample(logits, temperature, top_k, generator))
     finally:
         model.train(was_training)
     return ids
 
 
-def _sample(logits: Tensor, temperature: float, top_k: int | None, generator: Generator) -> int:
-    """An id drawn from softmax(logits / temperature): the largest after adding Gumbel noise to each logit."""
+def likeliest(logits: Tensor, k: int) -> Tensor:
+    """The logits with all but the k largest at -inf, so that softmax gives the others probability 0.
+
+    logits: (vocabulary,); with k of that size or more, all stay. Those equal to the k-th largest all stay.
+
+    >>> likeliest(Tensor([1.0, 3.0, 2.0]), 2)
+    Tensor([-inf,   3.,   2.])
+    """
+    if k >= logits.size:
+        return logits
+    least = float(np.partition(logits.data, -k)[-k])
+    return where(logits >= least, logits, -math.inf)
+
+
+def sample(
+    logits: Tensor, temperature: float = 1.0, top_k: int | None = None, generator: Generator | None = None
+) -> int:
+    """An id drawn from softmax(logits / temperature), among the `top_k` likeliest if that is given.
+
+    logits: (vocabulary,). Temperature 0 takes the likeliest id, and draws nothing. Otherwise all randomness
+    is from `generator`, or the default one, so that equal states give equal ids. The id is that of the
+    largest logit / temperature after Gumbel noise, -log(-log(u)) with u uniform, was added to each: Gumbel,
+    "Statistical theory of extreme values", 1954. Any other way to draw from that distribution is as good.
+
+    >>> sample(Tensor([1.0, 3.0, 2.0]), temperature=0), sample(Tensor([1.0, 3.0, 2.0]), top_k=1)
+    (1, 1)
+    """
     if temperature == 0:
         return int(logits.argmax().item())
-    if top_k is not None and top_k < logits.size:
-        least = float(np.partition(logits.data, -top_k)[-top_k])
-        logits = where(logits >= least, logits, -math.inf)
-    noise = -(-generator.rand(*logits.shape).log()).log()
+    if top_k is not None:
+        logits = likeliest(logits, top_k)
+    noise = -(-(generator or default_generator).rand(*logits.shape).log()).log()
     return int((logits / temperature + noise).argmax().item())

@@ -5,7 +5,7 @@ from tinytorch.nn.activations import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from tinytorch.nn.attention import KVCacheLike, MultiHeadAttention
 from tinytorch.nn.containers import ModuleList, Sequential
 from tinytorch.nn.conv import AvgPool2d, BatchNorm2d, Conv2d, MaxPool2d
-from tinytorch.nn.embedding import Embedding
+from tinytorch.nn.embedding import Embedding, Positions
 from tinytorch.nn.layers import Dropout, Flatten, Identity, LayerNorm, Linear, RMSNorm
 from tinytorch.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
 from tinytorch.nn.module import Module, Parameter
@@ -32,6 +32,7 @@ __all__ = [
     "ModuleList",
     "MultiHeadAttention",
     "Parameter",
+    "Positions",
     "RMSNorm",
     "ReLU",
     "Sequential",

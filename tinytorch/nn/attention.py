@@ -28,6 +28,35 @@ class KVCacheLike(Protocol):
         """Store k and v: (batch, heads, t, d); return all of the layer: (batch, heads, length + t, d)."""
 
 
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    """x: (batch, t, embed_dim) seen as num_heads parts of its features: (batch, heads, t, head_dim).
+
+    Head h has the features h * head_dim up to (h + 1) * head_dim of each position.
+
+    >>> split_heads(Tensor([[[1, 2, 3, 4], [5, 6, 7, 8]]]), 2)
+    Tensor([[[[1, 2],
+              [5, 6]],
+    <BLANKLINE>
+             [[3, 4],
+              [7, 8]]]])
+    """
+    batch, t, dim = x.shape
+    return x.reshape(batch, t, num_heads, dim // num_heads).permute(0, 2, 1, 3)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """x: (batch, heads, t, head_dim) with the heads beside each other again: (batch, t, heads * head_dim).
+
+    It undoes `split_heads`.
+
+    >>> merge_heads(split_heads(Tensor([[[1, 2, 3, 4], [5, 6, 7, 8]]]), 2))
+    Tensor([[[1, 2, 3, 4],
+             [5, 6, 7, 8]]])
+    """
+    batch, heads, t, head_dim = x.shape
+    return x.permute(0, 2, 1, 3).reshape(batch, t, heads * head_dim)
+
+
 class MultiHeadAttention(Module):
     """Self-attention in num_heads parts of the features; x: (batch, t, embed_dim), result the same shape.
 
@@ -64,19 +93,20 @@ class MultiHeadAttention(Module):
         causal: bool = False,
         cache: KVCacheLike | None = None,
     ) -> Tensor:
-        """Attend within x, and to what the cache holds; `mask`: bool, True = may attend."""
+        """Attend within x, and to what the cache holds; x and result: (batch, t, embed_dim).
+
+        Queries, keys and values are `q_proj`, `k_proj`, `v_proj` of x, each split into `num_heads` heads;
+        what `attention` makes of them, the heads merged, goes through `out_proj`. `mask`: bool, True = may
+        attend; `causal`: no position sees a later one. With a cache, keys and values are those that
+        `cache.append(self.layer, k, v)` returns: the earlier ones and these. Raises ShapeError unless x has
+        three axes.
+        """
         if x.ndim != 3:
             raise ShapeError(f"MultiHeadAttention: input {x.shape}, expected (batch, t, {self.embed_dim})")
-        q, k, v = self._heads(self.q_proj(x)), self._heads(self.k_proj(x)), self._heads(self.v_proj(x))
+        q, k, v = (split_heads(p(x), self.num_heads) for p in (self.q_proj, self.k_proj, self.v_proj))
         if cache is not None:
             k, v = cache.append(self.layer, k, v)
-        out = attention(q, k, v, mask, causal)
-        return self.out_proj(out.permute(0, 2, 1, 3).reshape(x.shape))  # type: ignore[no-any-return]
-
-    def _heads(self, x: Tensor) -> Tensor:
-        """(batch, t, embed_dim) seen as (batch, heads, t, head_dim)."""
-        batch, t, dim = x.shape
-        return x.reshape(batch, t, self.num_heads, dim // self.num_heads).permute(0, 2, 1, 3)
+        return self.out_proj(merge_heads(attention(q, k, v, mask, causal)))  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         return f"{self.embed_dim}, num_heads={self.num_heads}"

@@ -49,6 +49,10 @@ class Sequential(_Numbered):
         super().__init__(modules)
 
     def forward(self, x: Any) -> Any:
+        """What the last module returns; x itself if there are none. Iterating over self gives the modules.
+
+        Each is called, `module(x)`, so that its ops are filed under its name.
+        """
         for module in self:
             x = module(x)
         return x

@@ -12,6 +12,10 @@ from tinytorch.tensor import Tensor
 def fan_in_uniform(shape: tuple[int, ...], fan_in: int, generator: Generator | None = None) -> Tensor:
     """A parameter from U(-b, b) with b = 1 / sqrt(fan_in): weights and biases of Linear and Conv2d.
 
+    shape: sizes of the axes. fan_in: how many inputs one output sums over; 0 counts as 1. The numbers come
+    from `generator`, or from `default_generator` if that is None: `uniform(low, high, shape)` draws a
+    float32 tensor, and `Parameter` makes it one that asks for a gradient.
+
     >>> bool(abs(fan_in_uniform((3, 4), 4)).max() <= 0.5)
     True
     """

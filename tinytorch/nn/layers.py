@@ -24,6 +24,11 @@ class Linear(Module):
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, *, generator: Generator | None = None
     ) -> None:
+        """Keep both sizes, and draw `weight` and then `bias`, each by `init.fan_in_uniform`.
+
+        Both have `in_features` as their fan-in and come from `generator`; `bias` is None if not wanted.
+        Before anything is assigned, a module calls `super().__init__()`.
+        """
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         self.weight = init.fan_in_uniform((out_features, in_features), in_features, generator)
@@ -39,8 +44,10 @@ class Linear(Module):
 def dropout(x: Tensor, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
     """x with each element zeroed with probability p and the others scaled by 1 / (1 - p), while training.
 
+    x itself when not training or if p is 0; all zeros if p is 1. Shape and dtype stay. `rand(*sizes)` of
+    `generator`, or of `default_generator` if that is None, draws from [0, 1): one number for each element.
     Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
-    Raises DataError unless 0 <= p <= 1.
+    Raises DataError, which names p, unless 0 <= p <= 1, also when not training.
 
     >>> dropout(ones(3), p=1.0)
     Tensor([0., 0., 0.])

@@ -11,7 +11,11 @@ from tinytorch.tensor import Tensor
 REDUCTIONS = ("mean", "sum", "none")
 
 
-def _reduced(name: str, loss: Tensor, reduction: str) -> Tensor:
+def reduced(name: str, loss: Tensor, reduction: str) -> Tensor:
+    """The mean of all losses for the reduction "mean", their sum for "sum", themselves for "none".
+
+    Raises DataError, which begins with `name`, for the mean of no losses at all: an empty batch.
+    """
     if reduction == "mean":
         if loss.size == 0:
             raise DataError(f"{name}: the batch is empty, so its mean is undefined. Drop empty batches.")
@@ -29,14 +33,16 @@ def _check(name: str, x: Tensor, target: Tensor, reduction: str) -> None:
 
 
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """(input - target) ** 2, reduced; raises ShapeError unless the shapes are equal.
+    """(input - target) ** 2, reduced (`reduced`); raises ShapeError unless the shapes are equal.
+
+    reduction: "mean", "sum" or "none"; DataError for another. `_check` raises both errors.
 
     >>> mse_loss(Tensor([1.0, 2.0]), Tensor([1.0, 4.0]))
     Tensor(2.)
     """
     _check("mse_loss", input, target, reduction)
     error = input - target
-    return _reduced("mse_loss", error * error, reduction)
+    return reduced("mse_loss", error * error, reduction)
 
 
 def binary_cross_entropy_with_logits(
@@ -45,6 +51,8 @@ def binary_cross_entropy_with_logits(
     """-target * log(s) - (1 - target) * log(1 - s) with s = sigmoid(input), finite for any finite logit.
 
     target: probabilities of "yes", of the shape of input. pos_weight: factor on the first term, broadcast.
+    Reductions and errors are those of `mse_loss`. -log(s) is log(1 + e ** -x), and that is
+    max(-x, 0) + log(1 + e ** -|x|), which does not overflow; -log(1 - s) is x more.
 
     >>> binary_cross_entropy_with_logits(Tensor([0.0]), Tensor([1.0]))
     Tensor(0.6931)
@@ -57,7 +65,7 @@ def binary_cross_entropy_with_logits(
         loss = loss + softplus
     else:
         loss = loss + softplus * ((pos_weight - 1.0) * target + 1.0)
-    return _reduced("binary_cross_entropy_with_logits", loss, reduction)
+    return reduced("binary_cross_entropy_with_logits", loss, reduction)
 
 
 class MSELoss(Module):

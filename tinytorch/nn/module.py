@@ -110,12 +110,18 @@ class Module:
     # ------------------------------------------------------------ the tree
 
     def _walk(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """Every module under every name it has, parents first."""
+        """Pairs (full name, module) of this module and all below it, parents before their children.
+
+        The module itself goes by `prefix`; a child's full name is its parent's, a dot, and its own name in
+        `named_children()`, without the dot where the parent's is "" (`_join` puts the two together).
+        A module that is held in two places occurs under both names, and so does all below it.
+        """
         yield prefix, self
         for name, child in self.named_children():
             yield from child._walk(_join(prefix, name))
 
     def _tensors(self, *wanted: str) -> Iterator[tuple[str, Tensor]]:
+        """Pairs (full name, tensor) of what has one of these roles, a shared one under each of its names."""
         for prefix, module in self._walk():
             for name, role in module._roles.items():
                 if role in wanted:
@@ -138,7 +144,11 @@ class Module:
         return (module for _, module in self.named_modules())
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """Parameters of all modules with their full names; a shared one once, under its first name."""
+        """Pairs (full name, tensor) of the parameters of all modules, each tensor once, under its first name.
+
+        `self._tensors("parameter")` yields them in order, but a shared one under each of its names.
+        Tensors are told apart by identity, not by values: `==` compares their elements.
+        """
         return _once(self._tensors("parameter"))
 
     def parameters(self) -> Iterator[Tensor]:
@@ -156,7 +166,10 @@ class Module:
     # ------------------------------------------------------------ modes
 
     def train(self, mode: bool = True) -> Module:
-        """Switch all modules to training (dropout drops, batch norm uses the batch); returns itself."""
+        """Switch this module and all below it to training, or with mode=False to evaluation; returns itself.
+
+        It is their attribute `training`: in training dropout drops, and batch norm uses the batch.
+        """
         for module in self.modules():
             module.__dict__["training"] = mode
         return self
@@ -202,6 +215,10 @@ class Module:
 
         Unless `strict`, names that are missing or unknown are passed over. Of a tied tensor one name is
         enough. Raises CheckpointError listing all that does not fit, and then changes nothing.
+
+        So look at everything first: a list of problems takes "missing NAME", "unexpected NAME", and
+        "NAME: error" for each TinyTorchError that `_stage(values, target, value)` raises; what fits, it notes
+        in the dict `values`. Raise `_misfit(self, problems)` if there are any; only then `assign_` all.
         """
         own = dict(self._tensors("parameter", "buffer"))
         given = {id(own[name]) for name in state_dict if name in own}
@@ -216,11 +233,7 @@ class Module:
             except TinyTorchError as error:
                 problems.append(f"{name}: {error}")
         if problems:
-            shown = sorted(problems)[:20] + (["..."] if len(problems) > 20 else [])
-            raise CheckpointError(
-                f"load_state_dict: {type(self).__name__}: {'; '.join(shown)} ({len(problems)} in all). "
-                "Nothing was changed."
-            )
+            raise _misfit(self, problems)
         for target, value in values.items():
             target.assign_(value)
 
@@ -288,3 +301,12 @@ def _stage(values: dict[Tensor, Tensor], target: Tensor, value: Tensor | Array) 
         leave(tied, "compare"), leave(tensor, "compare"), equal_nan=True
     ):
         raise CheckpointError("differs from the value of a name that it is tied to")
+
+
+def _misfit(module: Module, problems: list[str]) -> CheckpointError:
+    """The error that lists the problems, the first 20 of them if there are more."""
+    shown = sorted(problems)[:20] + (["..."] if len(problems) > 20 else [])
+    return CheckpointError(
+        f"load_state_dict: {type(module).__name__}: {'; '.join(shown)} ({len(problems)} in all). "
+        "Nothing was changed."
+    )

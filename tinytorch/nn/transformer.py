@@ -29,6 +29,7 @@ class FeedForward(Module):
         self.fc2 = Linear(hidden, embed_dim, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x: (..., embed_dim) through `fc1`, the activation `act`, and `fc2`, each position by itself."""
         return self.fc2(self.act(self.fc1(x)))  # type: ignore[no-any-return]
 
 
@@ -63,7 +64,13 @@ class TransformerBlock(Module):
         self.drop = Dropout(dropout, generator=generator)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, cache: KVCacheLike | None = None) -> Tensor:
-        """`mask`: bool, True = may attend (see nn.attention); `cache`: keys and values from before x."""
+        """x: (batch, t, embed_dim) plus what attention adds to it, plus what the MLP adds to that.
+
+        Each part, `attn` and `mlp`, reads its input normalised, by `norm1` and `norm2`, and what it gives
+        goes through `drop` before it is added to what was not normalised. Attention is causal as
+        `self.causal` says, and takes `mask` (bool, True = may attend) and `cache` (keys and values from
+        before x).
+        """
         x = x + self.drop(self.attn(self.norm1(x), mask, self.causal, cache))
         return x + self.drop(self.mlp(self.norm2(x)))  # type: ignore[no-any-return]
 

@@ -27,6 +27,7 @@ class GeluTanh(Op):
     is small. Hendrycks, Gimpel, "Gaussian error linear units", 2016.
     """
 
+    fuses: ClassVar[tuple[str, ...]] = ("Add", "Mul", "Tanh")
     outputs = 2
     higher_order = "composite"
     samples: ClassVar[Any] = [((3, 4),), ((0, 4),), ((),)]
@@ -37,6 +38,11 @@ class GeluTanh(Op):
 
     @np.errstate(all="ignore")
     def forward(self, x: Array) -> Any:
+        """A pair: x * s, and s, both of the shape and dtype of x; x stays as it is.
+
+        s = (1 + tanh(u)) / 2 = 1 / (1 + e ** -2u) with u = sqrt(2/pi) * (x + 0.044715 x^3); the module has
+        these constants as `_ROOT` and `_CUBIC`. For large x of either sign s is 1 or 0.
+        """
         flat = x.reshape(-1)
         out, s = np.empty_like(flat), np.empty_like(flat)
         for start in range(0, flat.size, _BLOCK):
@@ -99,7 +105,10 @@ _gelu_tanh = GeluTanh()
 
 
 def gelu(x: Tensor, approximate: str = "none") -> Tensor:
-    """x times the normal distribution function of x; `approximate="tanh"` is the form GPT-2 uses.
+    """x times the normal distribution function of x, which is (1 + erf(x / sqrt(2))) / 2.
+
+    `approximate`: "none", or "tanh" for the form that GPT-2 uses, which the op `_gelu_tanh`, called with x,
+    computes. Raises DataError, which names it, for anything else.
 
     >>> gelu(tt.Tensor([-1.0, 1.0]), "tanh")
     Tensor([-0.1588,  0.8412])
@@ -112,7 +121,7 @@ def gelu(x: Tensor, approximate: str = "none") -> Tensor:
 
 
 def silu(x: Tensor) -> Tensor:
-    """x * sigmoid(x).
+    """x * sigmoid(x), out of ops, so that gradients flow.
 
     >>> silu(tt.Tensor([-1.0, 1.0]))
     Tensor([-0.2689,  0.7311])

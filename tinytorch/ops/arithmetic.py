@@ -33,6 +33,7 @@ class Add(Binary):
     keeps = ()
 
     def forward(self, a: Array, b: Array) -> Any:
+        """The sum, element by element; a and b broadcast (NumPy does it) and stay as they are."""
         return np.add(a, b)
 
     def vjp(self, g: Tensor, out: Spec, a: Spec, b: Spec) -> tuple[Gradient, ...]:
@@ -62,6 +63,11 @@ class Mul(Binary):
         return np.multiply(a, b)
 
     def vjp(self, g: Tensor, out: Spec, a: Tensor, b: Tensor) -> tuple[Gradient, ...]:
+        """The gradients of a and b from g, that of out = a * b: a pair, each of the shape of g.
+
+        Each is a Tensor made by ops on Tensors (so that it can be differentiated again), or a function of
+        no arguments that makes it, which is called only if someone wants that gradient.
+        """
         return lambda: g * b, lambda: g * a
 
 
@@ -81,6 +87,10 @@ class Div(Binary):
         return np.true_divide(a, b)
 
     def vjp(self, g: Tensor, out: Tensor, a: Spec, b: Tensor) -> tuple[Gradient, ...]:
+        """The gradients of a and b from g, that of out = a / b: a pair, each of the shape of g.
+
+        The op keeps out and b; of a there is only the Spec, a shape and a dtype without values.
+        """
         return lambda: g / b, lambda: -g * out / b
 
 

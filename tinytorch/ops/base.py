@@ -11,7 +11,7 @@ import numpy as np
 
 from tinytorch.errors import DTypeError, GradientError, TinyTorchError
 from tinytorch.ops.allocations import allocations as allocations
-from tinytorch.ops.context import OpEvent, State, context
+from tinytorch.ops.context import OpEvent, State, context, rules
 from tinytorch.ops.meta import blank
 from tinytorch.ops.spec import RANK, Array, Spec, bool_, float32, int64, result_type
 
@@ -102,6 +102,8 @@ class Op:
     """Whether the output may share memory with input 0."""
     numpy_checks: ClassVar[bool] = False
     """NumPy refuses what `infer` refuses, so `infer` need only run to explain a failure."""
+    fuses: ClassVar[tuple[str, ...]] = ()
+    """Ops, by name, that `composite` is made of; where one has a learner's rule, `composite` runs instead."""
     higher_order: ClassVar[str] = "vjp"
     """What gradients of gradients go through: "vjp", or "composite" where `vjp` calls ops without one."""
     samples: ClassVar[Sequence[Any]] = ()
@@ -181,7 +183,11 @@ class Op:
             self.infer(*inputs)
         if self.mutates:
             self._refuse_recording(state, inputs)
-        kernel = state.kernels.get(type(self)) if state.watched else None
+        kernel = None
+        if rules and self.steps_aside():
+            return (self.composite(*inputs),)
+        if state.watched and type(self).__name__ not in rules:
+            kernel = state.kernels.get(type(self))
         start = time.perf_counter_ns()
         try:
             arrays = [*map(_array_of, inputs)]  # a tuple from map() fills CPython's pools: seeming memory
@@ -204,6 +210,10 @@ class Op:
         for observer in state.observers:
             observer.on_op(OpEvent(self, inputs, outs, state.path, state.backward, start, end))
         return outs
+
+    def steps_aside(self) -> bool:
+        """Whether a learner wrote the rule of an op that is part of this one, but not this one's own."""
+        return type(self).__name__ not in rules and not rules.isdisjoint(self.fuses)
 
     def _all_meta(self, state: State, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """All outputs as shapes and dtypes alone; nothing is computed, and nothing changed in place."""

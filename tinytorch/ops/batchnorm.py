@@ -54,6 +54,10 @@ class BatchNorm(Op):
         return Spec(x.shape, x.dtype), channels, channels
 
     def forward(self, x: Array, weight: Array, bias: Array) -> Any:
+        """out, and the mean and the variance of each channel, (c,); all in the dtype of x: (n, c, ...).
+
+        The variance is the mean of the squared distances from the mean (divided by n, not n - 1).
+        """
         axes = _others(x)
         average = x.mean(axes)
         out = x - _beside(average, x)

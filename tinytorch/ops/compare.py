@@ -30,6 +30,7 @@ class Unary(Op):
         return Spec(a.shape, a.dtype)
 
     def flops(self, out: Spec, *inputs: Spec) -> int:
+        """FLOPs of one call, from its specs alone: `self.cost` for each element of the result."""
         return self.cost * out.size
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from tinytorch.ops.meta import NoData, refusal
@@ -65,8 +65,11 @@ class State:
         self.backend = "numpy"
         self.kernels: dict[type[Op], Kernel] = {}
         self.meta = False
-        self.watched = False
+        self.watched = bool(rules)
 
+
+rules: set[str] = set()
+"""Names of the ops whose rule a learner wrote: that rule runs, no other kernel and no fused op instead."""
 
 context = _Context()
 _backends: dict[str, dict[type[Any], Kernel]] = {"numpy": {}}
@@ -90,7 +93,13 @@ def leave(tensor: Tensor, how: str) -> Array:
 
 
 def _refresh(state: State) -> None:
-    state.watched = bool(state.observers or state.kernels or state.meta)
+    state.watched = bool(state.observers or state.kernels or state.meta or rules)
+
+
+def keep_rules(names: Iterable[str]) -> None:
+    """Have these ops, by class name, run their own rule, and fused ops that contain one step aside."""
+    rules.update(names)
+    _refresh(context.state)
 
 
 @contextlib.contextmanager

@@ -94,6 +94,7 @@ class Conv2d(Convolution):
     x: (n, c, h, w), w: (o, c / groups, kh, kw), b: (o,) or left out; out: (n, o, oh, ow).
     """
 
+    fuses: ClassVar[tuple[str, ...]] = ("Add", "MatMul")
     keeps: ClassVar[Any] = (0, 1)
 
     def infer(self, x: Spec, w: Spec, b: Spec | None = None) -> Spec:
@@ -121,6 +122,12 @@ class Conv2d(Convolution):
         return Spec((x.shape[0], o, *counts), x.dtype)
 
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Any:
+        """out: (n, o, oh, ow), in the dtype of x.
+
+        out[i, q, y, z] = b[q] + the sum over channels c and kernel positions (u, v) of w[q, c, u, v] times
+        channel c of the padded image i at row y * stride + u * dilation, and column likewise. With groups,
+        filter q sees the channels of its own group only: w's channel c is c channels after the group's first.
+        """
         n, o, oh, ow = self.infer(Spec(x.shape, x.dtype), Spec(w.shape, w.dtype)).shape
         filters = w.reshape(self.groups, o // self.groups, math.prod(w.shape[1:]))
         if b is not None:
@@ -149,10 +156,12 @@ class Conv2d(Convolution):
         return reshape(total, (n, o, oh, ow))
 
     def matmul_flops(self, out: Spec, x: Spec, w: Spec, b: Spec | None = None) -> int:
-        return 2 * out.size * math.prod(w.shape[1:])
+        """Those of `flops` that are not the bias."""
+        return self.flops(out, x, w)
 
     def flops(self, out: Spec, x: Spec, w: Spec, b: Spec | None = None) -> int:
-        return self.matmul_flops(out, x, w) + (0 if b is None else out.size)
+        """For each output, a multiply-add (2 FLOPs) for each element of its filter; a bias adds 1 to each."""
+        return 2 * out.size * math.prod(w.shape[1:]) + (0 if b is None else out.size)
 
 
 @dataclass
@@ -169,6 +178,12 @@ class Conv2dInputGrad(Convolution):
         return Spec((g.shape[0], w.shape[1] * self.groups, *self.size), g.dtype)
 
     def forward(self, g: Array, w: Array) -> Any:
+        """dx: (n, c, *size), in the dtype of g: the gradient of Conv2d's input for that of its output, g.
+
+        Wherever Conv2d multiplied a pixel by w[q, c, u, v] for output (y, z), g[:, q, y, z] * w[q, c, u, v]
+        is added to the gradient of that pixel. What falls on the padding is dropped; a pixel that no window
+        covers has gradient 0.
+        """
         (n, _, oh, ow), (o, c, kh, kw), (h, wd), (ph, pw) = g.shape, w.shape, self.size, self.padding
         # the product is fastest where neither factor is a transposed view
         filters = np.ascontiguousarray(w.reshape(self.groups, o // self.groups, c * kh * kw).swapaxes(1, 2))
@@ -217,6 +232,12 @@ class Conv2dWeightGrad(Convolution):
         return x.shape[1] // self.groups * math.prod(self.kernel)
 
     def forward(self, g: Array, x: Array) -> Any:
+        """dw as rows, (o, K), in the dtype of g: the gradient of Conv2d's weight for that of its output, g.
+
+        Row q holds dw[q, c, u, v], the last index running fastest: the sum over images and outputs (y, z) of
+        g[:, q, y, z] times the pixel that w[q, c, u, v] met there. With `bias`, one more column holds db[q],
+        the sum of all g[:, q].
+        """
         o, flat = g.shape[1], self._flat(g)
         windows = self._windows(self._frame(x), self.kernel, _tail(g))
         total = np.zeros((self.groups, self._row(x) + self.bias, o // self.groups), g.dtype)

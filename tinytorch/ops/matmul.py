@@ -28,6 +28,13 @@ class MatMul(Op):
     ]
 
     def infer(self, a: Spec, b: Spec) -> Spec:
+        """Spec of the product: a: (..., n, k), b: (..., k, m), result (..., n, m) in the dtype of both.
+
+        The leading axes, written ..., broadcast. Raises DTypeError through `require_float`, and ShapeError
+        where a or b has fewer than two axes or the inner sizes differ; it names both shapes and both inner
+        sizes, and asks "Did you mean w.mT?" if b would fit as its transpose, else "Did you mean a.mT @ b?"
+        if a would.
+        """
         require_float("matmul", a, b)
         if a.ndim < 2 or b.ndim < 2:
             raise ShapeError(
@@ -46,9 +53,19 @@ class MatMul(Op):
         return Spec((*lead, a.shape[-2], b.shape[-1]), a.dtype)
 
     def forward(self, a: Array, b: Array) -> Any:
+        """The product over the last two axes: a: (..., n, k), b: (..., k, m), result (..., n, m).
+
+        out[..., i, j] is the sum over k of a[..., i, k] * b[..., k, j]; the leading axes broadcast, sizes may
+        be 0, and the dtype stays. Both have two axes or more, and their inner sizes agree.
+        """
         return np.matmul(a, b)
 
     def vjp(self, g: Tensor, out: Spec, a: Tensor, b: Tensor) -> tuple[Gradient, ...]:
+        """The gradients of a and b from g, that of out = a @ b, as Tensors or functions that make them.
+
+        a: (..., n, k), b: (..., k, m), g: (..., n, m); all have two axes or more. Where leading axes were
+        broadcast, gradients have those of g: the walk sums them (`unbroadcast`).
+        """
         return lambda: g @ b.mT, lambda: a.mT @ g
 
     def matmul_flops(self, out: Spec, a: Spec, b: Spec) -> int:
@@ -65,6 +82,7 @@ class Linear(Op):
     """
 
     higher_order = "composite"
+    fuses = ("Add", "MatMul")
     samples: ClassVar[Any] = [
         ((3, 4), (5, 4), (5,)),
         ((2, 3, 4), (5, 4), (5,)),
@@ -82,6 +100,12 @@ class Linear(Op):
         return Spec((*given[:-1], weight[0]), x.dtype)
 
     def forward(self, x: Array, w: Array, b: Array) -> Any:
+        """x @ w^T + b; x: (..., in), w: (out, in), b: (out,), result (..., out), in the dtype of x.
+
+        x may have one axis, or any number of leading axes, of any size; the inputs stay as they are.
+        `_rows(x)` is x as a matrix with all leading axes as rows: one large product is faster than many
+        small ones.
+        """
         rows = _rows(x)
         if 2 * len(rows) <= len(w):  # BLAS is at its best with the longer matrix first
             out = np.add(np.matmul(w, rows.T).T, b, order="C")

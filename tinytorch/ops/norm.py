@@ -35,6 +35,7 @@ class LayerNorm(Op):
     eps: float = 1e-5
     keeps: ClassVar[Any] = (0, 1, 2)
     outputs: ClassVar[int] = 3
+    fuses: ClassVar[tuple[str, ...]] = ("Add", "Mean", "Mul", "Pow", "Sub")
     higher_order: ClassVar[str] = "composite"
 
     def infer(self, x: Spec, weight: Spec, bias: Spec) -> tuple[Spec, Spec, Spec]:
@@ -48,6 +49,13 @@ class LayerNorm(Op):
         return Spec(x.shape, x.dtype), rows, rows
 
     def forward(self, x: Array, weight: Array, bias: Array) -> Any:
+        """(out, mean, rstd) for x: (..., *axes of weight), each in the dtype of x; x stays as it is.
+
+        A row is what lies along the last `weight.ndim` axes: `weight.size` elements. out, of the shape of
+        x, is (x - mean) * rstd * weight + bias with rstd = 1 / sqrt(variance + self.eps), the variance being
+        the mean of the squared distances from the mean. mean and rstd: (rows, 1), kept for backward.
+        A large mean must cost no digits, so take it away before squaring.
+        """
         x2 = x.reshape(-1, weight.size)
         average = x2 @ _mean_weights(x2)
         out = x2 - average

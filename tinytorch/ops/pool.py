@@ -62,7 +62,8 @@ class Pooling(Op):
 class MaxPool2d(Pooling):
     """out = largest of each window, NaN if one is.   da = g at the largest, the first of equal ones
 
-    A second output tells which position of its window each came from, counted row by row.
+    A second output tells which position of its window each came from, counted row by row: position
+    (i, j) of the kernel is i * kernel width + j.
     """
 
     outputs: ClassVar[int] = 2
@@ -75,6 +76,11 @@ class MaxPool2d(Pooling):
         return int8 if math.prod(self.kernel) <= 128 else int32
 
     def forward(self, x: Array) -> Any:
+        """The largest of each window, (n, c, oh, ow), and its position, as `_index_dtype()` of that shape.
+
+        The first of equal ones counts, and never one in the padding, not even where all are -inf; a window
+        that holds NaN gives NaN, and the position of one.
+        """
         out, index = self.infer(Spec(x.shape, x.dtype))
         windows = self._views(frame(x, self.padding, -np.inf), out)
         best = next(windows).copy(order="K")
@@ -122,6 +128,11 @@ class MaxPool2dGrad(Pooling):
         return Spec((*g.shape[:2], *self.size), g.dtype)
 
     def forward(self, g: Array, index: Array) -> Any:
+        """The gradient of the images, (n, c, *size), for the gradient g of what was pooled out of them.
+
+        Each element of g goes to the pixel that its window took, and is added to what other windows sent
+        there; all other pixels get 0. g and index: (n, c, oh, ow).
+        """
         framed = self._empty_frame(index, g.dtype, self.size)
         bits, part = _bits(_arranged(g, index)), np.empty_like(index, _bits(g).dtype)
         apart = all(s >= k for s, k in zip(self.stride, self.kernel, strict=True))
@@ -174,10 +185,13 @@ class MaxPool2dPick(Pooling):
 class AvgPool2d(Pooling):
     """out = mean of each window, padding counted as zeros.   da = g / (kh * kw) over each window"""
 
+    fuses: ClassVar[tuple[str, ...]] = ("Add", "Mul")
+
     def infer(self, x: Spec) -> Spec:
         return self._pooled(x)
 
     def forward(self, x: Array) -> Any:
+        """The mean of each window, (n, c, oh, ow), in the dtype of x; padding takes part as zeros."""
         windows = self._views(frame(x, self.padding, 0.0), self._pooled(Spec(x.shape, x.dtype)))
         total = next(windows).copy(order="K")
         for window in windows:

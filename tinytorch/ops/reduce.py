@@ -12,7 +12,7 @@ import numpy as np
 from tinytorch.errors import DTypeError, ShapeError
 from tinytorch.ops.base import Gradient, Op, Sample
 from tinytorch.ops.shape import expand, reshape
-from tinytorch.ops.spec import Array, Spec, int64, normalize_axis
+from tinytorch.ops.spec import Array, Shape, Spec, int64, normalize_axis
 
 if TYPE_CHECKING:
     from tinytorch.tensor import Tensor
@@ -44,19 +44,26 @@ class Reduction(Op):
             raise ShapeError(
                 f"{self.name}: {a.shape} has no elements along axis {self.axis}, so none is largest"
             )
-        return Spec(self._shape(a, self.keepdims), self._dtype(a))
+        return Spec(self.reduced_shape(a.shape, self.keepdims), self._dtype(a))
 
     def _dtype(self, a: Spec) -> Any:
         return a.dtype
 
-    def _shape(self, a: Spec | Tensor, keepdims: bool) -> tuple[int, ...]:
+    def reduced_shape(self, shape: Shape, keepdims: bool) -> Shape:
+        """What is left of `shape` once the axes in `self.axis` (not negative) are reduced.
+
+        They are gone, or, with `keepdims`, stay with size 1.
+
+        >>> Sum((0, 2)).reduced_shape((2, 3, 4), keepdims=True)
+        (1, 3, 1)
+        """
         if keepdims:
-            return tuple(1 if i in self.axis else size for i, size in enumerate(a.shape))
-        return tuple(size for i, size in enumerate(a.shape) if i not in self.axis)
+            return tuple(1 if i in self.axis else size for i, size in enumerate(shape))
+        return tuple(size for i, size in enumerate(shape) if i not in self.axis)
 
     def spread(self, g: Tensor, a: Spec | Tensor) -> Tensor:
         """A reduced tensor stretched back over the shape of `a`."""
-        return expand(reshape(g, self._shape(a, True)), a.shape)
+        return expand(reshape(g, self.reduced_shape(a.shape, True)), a.shape)
 
     def flops(self, out: Spec, a: Spec) -> int:
         return a.size
@@ -88,11 +95,22 @@ class Mean(Sum):
         return a.dtype
 
     def forward(self, a: Array) -> Any:
+        """The mean over the axes `self.axis`, which stay with size 1 if `self.keepdims`, in the dtype of a.
+
+        NaN where the axes hold no elements; the mean over no axes at all is a itself.
+        """
         total = a.sum(self.axis, keepdims=self.keepdims)
         count = math.prod(a.shape[i] for i in self.axis)
         return total * a.dtype.type(1 / count if count else np.nan)
 
     def vjp(self, g: Tensor, out: Spec, a: Spec) -> tuple[Gradient, ...]:
+        """The gradient of a, alone in a tuple and of its shape, from g, that of the mean over `self.axis`.
+
+        `self.axis` is a tuple of non-negative axes, perhaps none. `self.spread(g, a)` stretches a reduced
+        tensor over a's shape, whether the axes were kept (`self.keepdims`) or not. Where the mean was
+        over no elements at all the gradient has none either, and nothing is divided by 0.
+        (In this file `sum`, `max` and `min` are those of tensors.)
+        """
         count = math.prod(a.shape[i] for i in self.axis)
         return (self.spread(g * (1 / (count or 1)), a),)
 
@@ -184,7 +202,11 @@ def min(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
 
 
 def var(x: Tensor, axis: Axes = None, keepdims: bool = False, correction: int = 1) -> Tensor:
-    """The variance over `axis`, divided by n - `correction` (1: unbiased, as in PyTorch).
+    """The variance over `axis`: squared distances from the mean, summed and divided by n - `correction`.
+
+    n is the number of elements along the axes (all axes when None); a correction of 1 makes it unbiased, as
+    in PyTorch. NaN unless n - correction is positive. `_axes` gives the axes as sorted numbers. A large
+    mean must cost no digits, so take it away before squaring.
 
     >>> var(tt.Tensor([1.0, 2.0, 3.0]))
     Tensor(1.)

@@ -81,6 +81,10 @@ class Expand(Layout):
         return Spec(self.shape, a.dtype)
 
     def forward(self, a: Array) -> Any:
+        """a stretched to `self.shape` as a view, which takes no memory: strides along stretched axes are 0.
+
+        Raises ValueError for a shape that does not fit (NumPy's will do: `infer` then explains it).
+        """
         return np.broadcast_to(a, self.shape)
 
     def vjp(self, g: Tensor, out: Spec, a: Spec) -> tuple[Gradient, ...]:
@@ -179,7 +183,12 @@ Pad.samples = [Sample(Pad(((1, 0), (0, 2)), 0.5), (3, 4)), Sample(Pad(((1, 1),))
 
 
 def reshape(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """x in another shape, itself if that is its own; one size may be -1 and is worked out.
+    """x in another shape with as many elements, in row-major order; x itself if that is its shape already.
+
+    `shape`: any sequence of sizes, of which one may be -1 and is worked out from the others. The op
+    `Reshape(shape)`, called with x, does the work and refuses sizes that do not fit. Raises ShapeError, which
+    names both shapes, for more than one -1, and for a -1 that the others leave no whole size (or, as one of
+    them is 0, any size).
 
     >>> reshape(tt.arange(6), (2, -1))
     Tensor([[0, 1, 2],
@@ -204,7 +213,10 @@ def permute(x: Tensor, order: Sequence[int]) -> Tensor:
 
 
 def transpose(x: Tensor, axis0: int, axis1: int) -> Tensor:
-    """x with two axes swapped.
+    """x with two axes swapped, as a view; `axis0` and `axis1` may count from the end and may be the same.
+
+    The op `Permute(order)` does the work: axis i of its result is axis order[i] of x, for each of the axes.
+    A tensor without axes takes 0 and -1 and stays as it is. Raises ShapeError through `normalize_axis`.
 
     >>> transpose(tt.zeros(2, 3, 4), 0, 2).shape
     (4, 3, 2)

@@ -10,6 +10,7 @@ import numpy as np
 from tinytorch.errors import DataError, DTypeError, ShapeError
 from tinytorch.ops.base import Gradient, Op, Sample
 from tinytorch.ops.compare import where
+from tinytorch.ops.context import state
 from tinytorch.ops.index import gather
 from tinytorch.ops.spec import Array, Spec, normalize_axis, require_float
 
@@ -64,10 +65,20 @@ class Softmax(Op):
         return Spec(a.shape, a.dtype)
 
     def forward(self, a: Array) -> Any:
+        """e ** a over its sum along `self.axis`, in the dtype of a, which stays as it is.
+
+        No power may overflow however large a is, and e ** -inf is 0, as masks need it; a slice of nothing
+        but -inf gives zeros, not NaN.
+        """
         last = np.moveaxis(a, self.axis, -1).copy()
         return np.moveaxis(softmax_rows(last, moderate(last)), -1, self.axis)
 
     def vjp(self, g: Tensor, out: Tensor, a: Spec) -> tuple[Gradient, ...]:
+        """The gradient of a, alone in a tuple, from g, that of out = softmax of a along `self.axis`.
+
+        The derivative of out[i] by a[j] is out[i] * (1 if i == j else 0) - out[i] * out[j]. Sum g[i] times
+        that over i by hand: no matrix of derivatives is needed.
+        """
         return (out * (g - (g * out).sum(self.axis, keepdims=True)),)
 
     def flops(self, out: Spec, a: Spec) -> int:
@@ -80,8 +91,12 @@ class LogSoftmax(Softmax):
 
     @_quiet
     def forward(self, a: Array) -> Any:
-        top = a.max(self.axis, keepdims=True)
-        out = a - np.where(np.isneginf(top), 0, top)
+        """The logarithm of softmax along `self.axis`, in the dtype of a, which stays as it is.
+
+        Finite for every finite a: a - max - log(sum of e ** (a - max)) takes no logarithm of a softmax that
+        was rounded to 0. Elements of -inf stay -inf beside finite ones.
+        """
+        out = a - a.max(self.axis, keepdims=True)
         out -= np.log(np.exp(out).sum(self.axis, keepdims=True))
         return out
 
@@ -97,6 +112,17 @@ class CrossEntropy(Op):
     nothing.
     """
 
+    fuses: ClassVar[tuple[str, ...]] = (
+        "Add",
+        "Div",
+        "Gather",
+        "LogSoftmax",
+        "Mean",
+        "Mul",
+        "Neg",
+        "NotEqual",
+        "Sum",
+    )
     label_smoothing: float = 0.0
     ignore_index: int = -100
     reduction: str = "mean"
@@ -126,30 +152,62 @@ class CrossEntropy(Op):
 
     @_quiet
     def forward(self, logits: Array, labels: Array) -> Any:
-        counted = _counted(labels, logits.shape[1], self.ignore_index)
+        """(loss, gradient) for logits: (rows, classes) and labels: (rows,), in the dtype of logits.
+
+        `counted_labels` says which rows count and refuses labels out of range; a row that does not count
+        has the loss 0, whatever its label (give `row_losses` some label that exists in its place).
+        loss: of shape (rows,) for the reduction "none", else one number, the sum times `share`, which is
+        1 for "sum" and, for "mean", 1 over the number of rows that count (`_count(labels, counted)`).
+        gradient: what backward will need, made by `self.gradient`; share is 1 for "none" too.
+        """
+        counted = counted_labels(labels, logits.shape[1], self.ignore_index)
+        targets = labels if counted is None else np.where(counted, labels, 0)
+        loss, e, total = self.row_losses(logits, targets)
+        if counted is not None:
+            loss[~counted] = 0
         share = logits.dtype.type(1 / _count(labels, counted) if self.reduction == "mean" else 1)
-        at = np.arange(len(labels)), labels if counted is None else np.where(counted, labels, 0)
+        gradient = self.gradient(e, total, targets, counted, share)
+        return loss if self.reduction == "none" else loss.sum() * share, gradient
+
+    def row_losses(self, logits: Array, targets: Array) -> tuple[Array, Array, Array]:
+        """(loss, e, total) of all rows; logits: (rows, classes), which stay as they are; targets: (rows,).
+
+        e: (rows, classes), e ** (logits - the largest of the row), so that nothing overflows. total:
+        (rows, 1), the sums of the rows of e. loss: (rows,), -log softmax at the target, which is
+        log(total) - (logit of the target - largest). With smoothing s = `self.label_smoothing` the target
+        counts 1 - s, and s goes to the mean of -log softmax over all classes. All in the dtype of logits.
+        """
         d = logits - np.maximum.reduce(logits, 1, keepdims=True)
-        loss = -d[at]
+        loss = -d[np.arange(len(targets)), targets]
         if self.label_smoothing:
             loss *= 1 - self.label_smoothing
             loss -= self.label_smoothing * d.mean(1)
         np.exp(d, out=d)
         total = np.add.reduce(d, 1, keepdims=True)
         loss += np.log(total[:, 0])
-        d *= share / total
-        if self.label_smoothing:
-            d -= share * logits.dtype.type(self.label_smoothing / logits.shape[1])
-        d[at] -= share * logits.dtype.type(1 - self.label_smoothing)
+        return loss, d, total
+
+    def gradient(self, e: Array, total: Array, targets: Array, counted: Array | None, share: Any) -> Array:
+        """share * (softmax - smoothed target), 0 in rows that do not count; overwrites e."""
+        smoothing, kind = self.label_smoothing, e.dtype.type
+        e *= share / total
+        if smoothing:
+            e -= share * kind(smoothing / e.shape[1])
+        e[np.arange(len(targets)), targets] -= share * kind(1 - smoothing)
         if counted is not None:
-            loss[~counted] = 0
-            d[~counted] = 0
-        return loss if self.reduction == "none" else loss.sum() * share, d
+            e[~counted] = 0
+        return e
 
     def vjp(self, g: Tensor, out: Any, logits: Tensor, labels: Tensor) -> tuple[Gradient, ...]:
         return out[1] * (g.unsqueeze(1) if g.ndim else g), None
 
     def composite(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The same loss out of simpler ops: logits (rows, classes), labels (rows,), result () or (rows,).
+
+        log_softmax(logits, 1); from each row the element at its label, by `gather(x, 1, index)`, whose index
+        has as many axes as x; `self.label_smoothing` as in `row_losses`. Rows whose label is
+        `self.ignore_index` give 0 (`where`), and count for nothing in the mean. Labels are in range.
+        """
         log_p = log_softmax(logits, 1)
         counted = labels != self.ignore_index
         picked = gather(log_p, 1, where(counted, labels, 0).unsqueeze(1)).squeeze(1)
@@ -164,8 +222,12 @@ class CrossEntropy(Op):
         return COST * logits.size
 
 
-def _counted(labels: Array, classes: int, ignore_index: int) -> Array | None:
-    """Which labels are not ignored, None for all; raises DataError for one out of range."""
+def counted_labels(labels: Array, classes: int, ignore_index: int) -> Array | None:
+    """A mask (rows,) of the labels that count: all but `ignore_index`. It may be None where all do.
+
+    Raises DataError, which names the label and the classes, if one that counts is not in 0 to classes - 1:
+    the lowest if that is negative, else the highest. `ignore_index` may lie in that range or out of it.
+    """
     if not labels.size:
         return None
     if not 0 <= ignore_index < classes and np.maximum.reduce(labels.view(f"u{labels.itemsize}")) < classes:
@@ -181,6 +243,7 @@ def _counted(labels: Array, classes: int, ignore_index: int) -> Array | None:
 
 
 def _count(labels: Array, counted: Array | None) -> int:
+    """How many labels count; raises DataError if none does."""
     count = len(labels) if counted is None else int(np.count_nonzero(counted))
     if not count:
         raise DataError("cross_entropy: every label is ignored, so the mean is undefined")
@@ -234,4 +297,11 @@ def cross_entropy(
         raise DataError(f"cross_entropy: reduction {reduction!r} is not 'mean', 'sum' or 'none'")
     if not 0 <= label_smoothing <= 1:
         raise DataError(f"cross_entropy: label_smoothing {label_smoothing} is not between 0 and 1")
-    return CrossEntropy(label_smoothing, ignore_index, reduction)(logits, labels)
+    op = CrossEntropy(label_smoothing, ignore_index, reduction)
+    if op.steps_aside() and not state().meta:
+        # the composite form looks at no label; `forward` would
+        op.infer(*(Spec(t.shape, t.dtype) for t in (logits, labels)))
+        counted = counted_labels(labels._array, logits.shape[1], ignore_index)
+        if reduction == "mean":
+            _count(labels._array, counted)
+    return op(logits, labels)

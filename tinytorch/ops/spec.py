@@ -35,12 +35,20 @@ class Spec:
 
     @property
     def size(self) -> int:
-        """Number of elements."""
+        """Number of elements: the product of the sizes of all axes, 1 where there are none.
+
+        >>> Spec((2, 3), float32).size, Spec((5, 0), float32).size, Spec((), float32).size
+        (6, 0, 1)
+        """
         return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
-        """Size in bytes."""
+        """Memory in bytes: that of one element (`dtype.itemsize`) for each of them.
+
+        >>> Spec((2, 3), float32).nbytes, Spec((2, 3), int8).nbytes
+        (24, 6)
+        """
         return self.size * self.dtype.itemsize
 
     def __eq__(self, other: object) -> bool:
@@ -82,17 +90,25 @@ def as_dtype(dtype: Any) -> DType:
 
 
 def result_type(*dtypes: DType) -> DType:
-    """The dtype that an operation on these gives: the widest of the highest kind (bool < int < float).
+    """The dtype that an operation on one or more dtypes gives: the widest of the highest kind.
 
-    >>> result_type(int64, float32)
-    dtype('float32')
+    `RANK` orders the kinds (`dtype.kind`): bool < int < float. The width is `dtype.itemsize`; a lower kind
+    has no say in it, however wide it is.
+
+    >>> result_type(int64, float32), result_type(int8, int32, bool_)
+    (dtype('float32'), dtype('int32'))
     """
     top = max(RANK[d.kind] for d in dtypes)
     return max((d for d in dtypes if RANK[d.kind] == top), key=lambda d: d.itemsize)
 
 
 def broadcast(op: str, *shapes: Shape) -> Shape:
-    """The common shape by NumPy's rules; raises ShapeError naming the axis that does not fit.
+    """The common shape that arrays of these shapes are stretched to, by NumPy's rules.
+
+    Shapes are lined up at their last axis, and an axis that a shape lacks counts as size 1. Along each axis
+    the sizes must be equal or 1, and the result has the one that is not 1 (0 beside 1 gives 0). Any number
+    of shapes; none at all gives (). Raises ShapeError, which names `op`, all the shapes, and the axis that
+    does not fit, counted from the end: "axis -2".
 
     >>> broadcast("add", (3, 1), (4,))
     (3, 4)
@@ -112,14 +128,27 @@ def broadcast(op: str, *shapes: Shape) -> Shape:
 
 
 def normalize_axis(op: str, axis: int, ndim: int) -> int:
-    """A non-negative axis; raises ShapeError where there is no such axis."""
+    """The axis counted from the front: of `ndim` axes, -1 is the last and -ndim the first.
+
+    A tensor without axes takes 0 and -1, as if it had one, and both give 0. Raises ShapeError where there is
+    no such axis; it names `op`, the axis and `ndim`.
+
+    >>> normalize_axis("sum", -1, 3), normalize_axis("sum", 1, 3)
+    (2, 1)
+    """
     if not -max(ndim, 1) <= axis < max(ndim, 1):
         raise ShapeError(f"{op}: axis {axis} is out of range for {ndim} dimensions")
     return axis % ndim if ndim else 0
 
 
 def require_float(op: str, *specs: Spec) -> None:
-    """Raises DTypeError unless all are floating and of one dtype."""
+    """Raise DTypeError unless all specs, one or more, have the same dtype and that is a floating one.
+
+    The error names `op` and the dtype that is not floating (`dtype.kind` is "f" where it is), or the two
+    that differ. Returns nothing.
+
+    >>> require_float("linear", Spec((2,), float32), Spec((3,), float32))
+    """
     first = specs[0].dtype
     for spec in specs:
         dtype = spec.dtype

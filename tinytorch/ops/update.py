@@ -32,17 +32,29 @@ def _blas(dtype: DType) -> tuple[Any, Any]:
 
     threads.hold()
     names = {float32: ("saxpy", "sscal"), float64: ("daxpy", "dscal")}
-    return tuple(getattr(blas, name) for name in names[dtype]) if dtype in names else (_axpy, _scal)
+    return tuple(getattr(blas, name) for name in names[dtype])
 
 
-def _axpy(x: Array, y: Array, a: float = 1.0) -> Array:
-    y += a * x
-    return y
+def add_to(y: Array, x: Array, by: float = 1.0) -> None:
+    """y += by * x in place, for rows that are not empty: one pass over memory and no array in between.
+
+    >>> y = np.array([1.0, 2.0])
+    >>> add_to(y, np.array([10.0, 20.0]), by=0.5)
+    >>> y.tolist()
+    [6.0, 12.0]
+    """
+    _blas(y.dtype)[0](x, y, a=by)
 
 
-def _scal(a: float, x: Array) -> Array:
-    x *= a
-    return x
+def scale(x: Array, by: float) -> None:
+    """x *= by in place, for a row that is not empty.
+
+    >>> x = np.array([1.0, 2.0])
+    >>> scale(x, 3.0)
+    >>> x.tolist()
+    [3.0, 6.0]
+    """
+    _blas(x.dtype)[1](by, x)
 
 
 def _columns(inputs: Sequence[T], count: int) -> list[Sequence[T]]:
@@ -70,21 +82,21 @@ def _check_scalar(op: Op, what: str, spec: Any, kind: str) -> None:
         raise ShapeError(f"{op.name}: the {what} is one number without axes, not {spec.dtype}{spec.shape}")
 
 
-def _row(array: Array) -> Array:
-    """The elements in a row: a view where memory is in order, else a copy, which has no `base`."""
-    return array.reshape(-1) if array.flags.carray else array.flatten()
+def _rows(arrays: Sequence[Array], count: int) -> Iterator[Sequence[Array]]:
+    """The arrays of each parameter that has elements as rows, gradients second, to be changed in place.
 
-
-def _rows(columns: Sequence[Sequence[Array]]) -> Iterator[list[Array]]:
-    """The arrays of each parameter as rows, gradients second; a row that had to be a copy is written back."""
-    for arrays in zip(*columns, strict=True):
-        if not arrays[0].size:
-            continue
-        rows = [_row(array) for array in arrays]
-        yield rows
-        for i, row in enumerate(rows):
-            if row.base is None and i != 1:
-                arrays[i][...] = row.reshape(arrays[i].shape)
+    Rows are views where memory is in order, else copies that are written back.
+    """
+    copied = [i for i, array in enumerate(arrays) if not array.flags.carray]
+    rows = [array.ravel() for array in arrays]
+    for i in copied:
+        rows[i] = arrays[i].flatten()
+    for row in zip(*_columns(rows, count), strict=True):
+        if row[0].size:
+            yield row
+    for i in copied:
+        if not count <= i < 2 * count:
+            arrays[i][...] = rows[i].reshape(arrays[i].shape)
 
 
 # ---------------------------------------------------------------- updates
@@ -114,38 +126,40 @@ class SGDUpdate(Op):
         return Spec(tensors[0].shape, tensors[0].dtype)
 
     def forward(self, lr: Array, *arrays: Array) -> Array:
-        rate, momentum, decay = float(lr), self.momentum, self.weight_decay
-        if not momentum and not decay:
-            return self._plain(rate, arrays)
-        for p, g, *state in _rows(_columns(arrays, self.count)):
-            axpy, scal = _blas(p.dtype)
-            if not momentum:
-                scal(1 - rate * decay, p)
-                axpy(g, p, a=-rate)
-                continue
-            (b,) = state
-            scal(momentum, b)
-            axpy(g, b)
-            if decay:
-                axpy(p, b, a=decay)
-            if not self.nesterov:
-                axpy(b, p, a=-rate)
-                continue
-            if decay:
-                scal(1 - rate * decay, p)
-            axpy(g, p, a=-rate)
-            axpy(b, p, a=-rate * momentum)
+        rate = float(lr)
+        for rows in _rows(arrays, self.count):
+            self.update(rate, *rows)
         return arrays[0]
 
-    def _plain(self, rate: float, arrays: Sequence[Array]) -> Array:
-        """p -= rate * g, for the steps that are so short that bookkeeping would show."""
-        for p, g in zip(arrays[: self.count], arrays[self.count :], strict=True):
-            if p.flags.carray and g.flags.carray:
-                if p.size:
-                    _blas(p.dtype)[0](g.reshape(-1), p.reshape(-1), a=-rate)
-            else:
-                p -= p.dtype.type(rate) * g
-        return arrays[0]
+    def update(self, rate: float, p: Array, g: Array, b: Array | None = None) -> None:
+        """Change one parameter, and with momentum its buffer, in place; the gradient stays as it is.
+
+        With d = g + weight_decay * p:  without momentum  p -= rate * d;  with momentum  b = momentum * b + d,
+        then  p -= rate * b, or with Nesterov  p -= rate * (d + momentum * b).
+
+        Args:
+            rate: the learning rate.
+            p, g, b: the parameter, its gradient and its buffer as rows of one length and dtype; `b` is None
+                where `self.momentum` is 0.
+
+        >>> p, b = np.array([1.0, 2.0]), np.array([0.5, 0.5])
+        >>> SGDUpdate(1, momentum=0.5).update(0.1, p, np.array([0.75, -0.25]), b)
+        >>> p.tolist(), b.tolist()
+        ([0.9, 2.0], [1.0, 0.0])
+        """
+        if b is not None:
+            scale(b, self.momentum)
+            add_to(b, g)
+            if self.weight_decay:
+                add_to(b, p, self.weight_decay)
+        if b is not None and not self.nesterov:
+            add_to(p, b, -rate)
+            return
+        if self.weight_decay:
+            scale(p, 1 - rate * self.weight_decay)
+        add_to(p, g, -rate)
+        if b is not None:
+            add_to(p, b, -rate * self.momentum)
 
     def composite(self, lr: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         """The new parameters, then the new buffers."""
@@ -193,34 +207,79 @@ class AdamUpdate(Op):
         return Spec(tensors[0].shape, tensors[0].dtype)
 
     def forward(self, lr: Array, *arrays: Array) -> Array:
-        *columns, steps = _columns(arrays, self.count)
+        tensors, steps = arrays[: -self.count], arrays[-self.count :]
         rate = float(lr)
         for step in steps:
             step += 1
-        numbers = [int(step) for step, p in zip(steps, columns[0], strict=True) if p.size]
-        for number, rows in zip(numbers, _rows(columns), strict=True):
+        numbers = [int(step) for step, p in zip(steps, arrays, strict=False) if p.size]
+        for number, rows in zip(numbers, _rows(tensors, self.count), strict=True):
             for start in range(0, rows[0].size, _BLOCK):
-                self._update(rate, number, *(row[start : start + _BLOCK] for row in rows))
+                self.update(rate, number, *(row[start : start + _BLOCK] for row in rows))
         return arrays[0]
 
-    def _update(self, rate: float, step: int, p: Array, g: Array, m: Array, v: Array) -> None:
-        """One block: p -= s * m / (sqrt(v) + e), with the corrections of m and v in s and e."""
-        axpy, scal = _blas(p.dtype)
+    def moments(self, g: Array, m: Array, v: Array) -> None:
+        """Take a gradient into both running means, in place: m = b1 * m + (1 - b1) * g, v with g * g and b2.
+
+        Args:
+            g, m, v: the gradient, which stays as it is, and the means of it and of its square: rows of one
+                length and dtype. `self.betas` is (b1, b2).
+
+        >>> m, v = np.array([0.0, 1.0]), np.array([4.0, 0.0])
+        >>> AdamUpdate(1, betas=(0.5, 0.75)).moments(np.array([2.0, -2.0]), m, v)
+        >>> m.tolist(), v.tolist()
+        ([1.0, -0.5], [4.0, 1.0])
+        """
         b1, b2 = self.betas
-        root = math.sqrt(1 - b2**step)
-        if self.weight_decay and self.decoupled:
-            scal(1 - rate * self.weight_decay, p)
-        elif self.weight_decay:
-            g = axpy(p, g.copy(), a=self.weight_decay)
-        scal(b1, m)
-        axpy(g, m, a=1 - b1)
-        scal(b2, v)
-        scratch = np.multiply(g, g)
-        axpy(scratch, v, a=1 - b2)
-        np.sqrt(v, out=scratch)
+        scale(m, b1)
+        add_to(m, g, 1 - b1)
+        scale(v, b2)
+        add_to(v, g * g, 1 - b2)
+
+    def decay(self, rate: float, p: Array, g: Array) -> Array:
+        """Apply the weight decay; returns the gradient to go on with. `g` itself is never changed.
+
+        Coupled (`self.decoupled` is False): p stays, and the result is g + weight_decay * p. Decoupled:
+        p -= rate * weight_decay * p in place, and the result is g. Without weight decay nothing happens.
+
+        >>> p, g = np.array([2.0]), np.array([1.0])
+        >>> AdamUpdate(1, weight_decay=0.5).decay(0.1, p, g).tolist(), p.tolist()
+        ([2.0], [2.0])
+        >>> AdamUpdate(1, weight_decay=0.5, decoupled=True).decay(0.1, p, g).tolist(), p.tolist()
+        ([1.0], [1.9])
+        """
+        if not self.weight_decay:
+            return g
+        if self.decoupled:
+            scale(p, 1 - rate * self.weight_decay)
+            return g
+        g = g.copy()
+        add_to(g, p, self.weight_decay)
+        return g
+
+    def update(self, rate: float, step: int, p: Array, g: Array, m: Array, v: Array) -> None:
+        """Make one step of one parameter, in place: decay, moments, then p -= rate * m' / (sqrt(v') + eps).
+
+        m' = m / (1 - b1^step) and v' = v / (1 - b2^step) make up for the zeros that m and v started from; m
+        and v themselves stay uncorrected. `decay` and `moments` do the first two.
+
+        Args:
+            rate: the learning rate.
+            step: how many steps this parameter has made, this one included; at least 1.
+            p, g, m, v: rows of one length and dtype.
+
+        >>> p, m, v = np.array([1.0]), np.zeros(1), np.zeros(1)
+        >>> AdamUpdate(1, eps=0.0).update(0.25, 1, p, np.array([-8.0]), m, v)
+        >>> p.tolist()
+        [1.25]
+        """
+        b1, b2 = self.betas
+        g = self.decay(rate, p, g)
+        self.moments(g, m, v)
+        root = math.sqrt(1 - b2**step)  # both corrections become numbers: no further pass over m or v
+        scratch = np.sqrt(v)
         np.add(scratch, self.eps * root, out=scratch)
         np.divide(m, scratch, out=scratch)
-        axpy(scratch, p, a=-rate * root / (1 - b1**step))
+        add_to(p, scratch, -rate * root / (1 - b1**step))
 
     def composite(self, lr: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         """The new parameters, then the new m, v and steps."""
@@ -258,6 +317,11 @@ class GlobalNorm(Op):
         return Spec((), float64)
 
     def forward(self, *gradients: Array) -> Any:
+        """The norm as one np.float64, finite also where the squares are too large for float32.
+
+        >>> float(GlobalNorm().forward(np.array([[3.0]]), np.array([0.0, 4.0])))
+        5.0
+        """
         with np.errstate(over="ignore", invalid="ignore"):
             return np.float64(math.sqrt(sum(map(_sum_of_squares, gradients))))
 

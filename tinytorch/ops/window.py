@@ -39,7 +39,16 @@ def require_images(op: str, x: Spec) -> None:
 def count_windows(
     op: str, image: Sequence[int], kernel: Pair, stride: Pair, padding: Pair, dilation: Pair = (1, 1)
 ) -> Pair:
-    """How many windows fit below and beside each other; raises ShapeError where none does."""
+    """How many windows fit below and beside each other, as (rows, columns).
+
+    image: (height, width) without its padding, which lies on both sides. Neighbouring windows start `stride`
+    apart, neighbouring elements of a window lie `dilation` apart, so that k of them reach over
+    dilation * (k - 1) + 1 pixels; a window that would stick out does not count.
+    Raises ShapeError, which names kernel and image, where no window fits or the kernel is less than 1.
+
+    >>> count_windows("conv2d", (28, 28), (3, 3), (2, 2), (1, 1))
+    (14, 14)
+    """
     counts = []
     for n, k, s, p, d in zip(image, kernel, stride, padding, dilation, strict=True):
         reach = d * (k - 1) + 1
@@ -53,7 +62,10 @@ def count_windows(
 
 
 def frame(x: Array, padding: Pair, value: float) -> Array:
-    """x: (n, c, h, w) with `padding` rows and columns of `value` on each side, in the memory order of x."""
+    """x: (n, c, h, w) with `padding` rows and columns of `value` on each side, in the memory order of x.
+
+    Without padding it is x itself, not a copy.
+    """
     rows, columns = padding
     if not rows and not columns:
         return x
@@ -72,7 +84,14 @@ def unframe(framed: Array, padding: Pair, size: Pair) -> Array:
 def views(framed: Any, counts: Pair, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)) -> Iterator[Any]:
     """For each position in the kernel, row by row: what lies under it in all windows, (n, c, *counts).
 
-    Works for arrays and for Tensors.
+    framed: (n, c, height, width), its padding included; counts: windows as `count_windows` gives them.
+    What is yielded for position (i, j) of the kernel is a slice of `framed`, not a copy: its element
+    [:, :, y, x] is framed[:, :, y * stride + i * dilation, x * stride + j * dilation], for rows and columns
+    each with its own stride and dilation. Works for arrays and for Tensors.
+
+    >>> image = np.arange(9).reshape(1, 1, 3, 3)
+    >>> [view.ravel().tolist() for view in views(image, (2, 2), (1, 2), (1, 1))]
+    [[0, 1, 3, 4], [1, 2, 4, 5]]
     """
     (oh, ow), (sh, sw), (dh, dw) = counts, stride, dilation
     for i in range(kernel[0]):

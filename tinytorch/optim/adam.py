@@ -46,7 +46,11 @@ class Adam(Optimizer):
         in_range(f"{self._name}: weight_decay", group["weight_decay"])
 
     def start(self, parameter: Tensor, group: Group) -> dict[str, Tensor]:
-        """Both running means and the number of steps, all zero."""
+        """The state before the first step, all zero, in memory of its own.
+
+        "exp_avg" and "exp_avg_sq", the means of the gradient and of its square, have the shape and dtype of
+        the parameter; "step" is an int64 without axes.
+        """
         return {
             "exp_avg": zeros_like(parameter),
             "exp_avg_sq": zeros_like(parameter),

@@ -19,6 +19,10 @@ from tinytorch.tensor import Tensor
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
     """Scale all gradients so that their norm together is at most `max_norm`; returns the norm before that.
 
+    The norm is the root of the sum of squares over the elements of all gradients (`GlobalNorm`). All are
+    multiplied in place by one factor, max_norm / (norm + 1e-6) and at most 1, so their direction stays; by a
+    factor of 1 they keep every bit. Parameters without a gradient are left out; without any the norm is 0.0.
+
     Source: Pascanu et al., 2013, "On the difficulty of training recurrent neural networks". Raises
     GradientError, and changes nothing, where a gradient is not finite; ValueError unless max_norm > 0.
 

@@ -88,13 +88,23 @@ class Optimizer(ABC):
             seen.add(id(p))
 
     def zero_grad(self) -> None:
-        """Forget the gradients: each `.grad` becomes None."""
+        """Forget the gradients of the parameters of all groups: each `.grad` becomes None.
+
+        None rather than zeros: memory is given back, and `step` leaves out a parameter that the next backward
+        does not reach.
+        """
         for group in self.param_groups:
             for p in group["params"]:
                 p.grad = None
 
     def step(self) -> None:
-        """Change each parameter that has a gradient; raises ShapeError for a gradient of another shape."""
+        """Change each parameter that has a gradient; raises ShapeError for a gradient of another shape.
+
+        Of each of `self.param_groups` only the parameters count whose `.grad` is not None; a group without
+        any is passed over. A parameter that `self.state` does not know yet first gets the state that
+        `self.start(parameter, group)` gives. Then one call `self.update(group, parameters, gradients)`
+        changes them all. Nothing of this is recorded for backward (`no_grad()`).
+        """
         with no_grad():
             for group in self.param_groups:
                 parameters = [p for p in group["params"] if p.grad is not None]

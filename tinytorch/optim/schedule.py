@@ -25,7 +25,11 @@ class Schedule(ABC):
         """The factor for the step after `step` steps were made."""
 
     def at(self, step: int) -> None:
-        """Set the learning rates for the step after `step` steps were made."""
+        """Set the learning rates for the step after `step` steps were made.
+
+        The rate of each group becomes its entry of `self.base` times `self.factor(step)`, by `assign_`: the
+        Tensor stays the same one. `self.count` becomes `step`.
+        """
         factor = self.factor(step)
         self.count = step
         for group, base in zip(self.optimizer.param_groups, self.base, strict=True):
@@ -79,7 +83,7 @@ class StepLR(Schedule):
         super().__init__(optimizer)
 
     def factor(self, step: int) -> float:
-        """gamma to the power of the number of full periods."""
+        """gamma to the power of how many full periods of `step_size` steps were made, a float."""
         return float(self.gamma ** (step // self.step_size))
 
 
@@ -106,7 +110,12 @@ class CosineWithWarmup(Schedule):
         super().__init__(optimizer)
 
     def factor(self, step: int) -> float:
-        """(step + 1) / warmup, then from 1 to min_ratio."""
+        """(step + 1) / warmup for each step < warmup, then along half a cosine from 1 to min_ratio.
+
+        That is min_ratio + (1 - min_ratio) * (1 + cos(pi * part)) / 2, where part is
+        (step - warmup) / (total - warmup), at most 1; where total equals warmup it is 0 at step = warmup and
+        1 after it.
+        """
         if step < self.warmup:
             return (step + 1) / self.warmup
         part = min(1.0, (step - self.warmup) / max(1, self.total - self.warmup))

@@ -134,8 +134,10 @@ class ProfilerContext:
     ) -> Any:
         """Profile `function(*args, **kwargs)` and return what its first call returned.
 
-        A model, or its `forward`, without arguments takes its `example_input`. An error of the function
-        passes through and leaves nothing behind.
+        A model, or its `forward`, without arguments takes its `example_input`: `subject_of` sees to that, and
+        `profile_subject` measures the subject by `self.settings`. The profile goes to the end of
+        `self.profiles`, under this context's name where it has one. An error of the function passes through
+        and leaves nothing behind.
         """
         profile, result = profile_subject(subject_of(function, args, kwargs), self.settings)
         self.profiles.append(replace(profile, name=self.name or profile.name))

@@ -139,7 +139,7 @@ def quantile(samples: Sequence[float] | Array, q: float, confidence: float = CON
     if n == 1:
         return Estimate(value, None, None)
     size = max(1, int(n / inflation(values <= value) + 1e-9))
-    first, last = _ranks(size, q, confidence)
+    first, last = order_ranks(size, q, confidence)
     ordered = np.sort(values)
     low = min(value, float(ordered[_spread(first, size, n) - 1])) if first >= 1 else None
     high = max(value, float(ordered[n - _spread(size + 1 - last, size, n)])) if last <= size else None
@@ -238,6 +238,10 @@ def fit_exponent(
 def amdahl(share: Estimate, factor: float) -> Estimate:
     """The speed-up of the whole where a part with this share of the time runs `factor` times as fast.
 
+    With a share s, 1 / (1 - s (1 - 1 / factor)), for the value and for both ends of the interval, the lower
+    one first; an end of None stays None. A share below 0 counts as 0, one above 1 as 1. `factor` may be
+    infinite; where nothing of the time is left (1e-12 of it or less) the speed-up is infinite, and an upper
+    end that is infinite becomes None. Raises ProfilingError for a factor that is not above 0.
     Amdahl, "Validity of the single processor approach to achieving large scale computing capabilities", 1967.
 
     >>> amdahl(Estimate(0.5, 0.4, 0.6), 2.0)
@@ -295,8 +299,17 @@ def _unskewed(t: float, skewness: float, size: float) -> float:
 
 
 @functools.lru_cache(maxsize=1024)
-def _ranks(size: int, q: float, confidence: float) -> tuple[int, int]:
-    """The ranks, from 1, of the two order statistics; 0 and size + 1 stand for none."""
+def order_ranks(size: int, q: float, confidence: float = CONFIDENCE) -> tuple[int, int]:
+    """Which two of `size` sorted samples enclose the true q-quantile with at least this confidence.
+
+    Ranks count from 1; a lower rank of 0 and an upper one of size + 1 mean that no sample bounds that side.
+    The number of samples up to the true quantile is binomial(size, q). With tail = (1 - confidence) / 2, the
+    lower rank is the smallest k for which that number is k or less with probability tail or more, the upper
+    rank one above the smallest k for which it is so with probability 1 - tail or more.
+
+    >>> order_ranks(100, 0.5), order_ranks(367, 0.99), order_ranks(368, 0.99)
+    ((40, 61), (359, 368), (360, 368))
+    """
     from scipy.stats import binom
 
     tail = (1 - confidence) / 2

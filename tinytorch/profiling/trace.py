@@ -59,10 +59,14 @@ class Pass:
         return (self.end - self.start - sum(r.done - r.seen for r in self.records)) * NS
 
     def self_times(self) -> tuple[dict[Key, float], dict[Key, float]]:
-        """Seconds of each key with the Python that led to its ops, and the part of them inside kernels.
+        """Seconds of each Key with the Python that led to its ops, and the part of them inside kernels.
 
-        The Python before an op (the module's code, the call, recording for backward of the op before it) goes
-        with that op; what follows the last op is the root's. So the first dict adds up to the whole pass.
+        Two dicts by `Key(record.path, record.op.name, record.backward)`; an op that runs several times adds
+        up. The Python before an op (the module's code, the call, recording for backward of the op before it)
+        goes with that op: its time reaches from the moment at which the watcher was done with the op before
+        it (`done`; for the first op `self.start`) to that at which the watcher saw it (`seen`). What follows
+        the last op is the root's, `Key("", "", False)`, in the first dict alone. So the first dict adds up to
+        the whole pass, `self.seconds`. Inside the kernel an op is from `start` to `end`.
         """
         whole: defaultdict[Key, int] = defaultdict(int)
         kernels: defaultdict[Key, int] = defaultdict(int)

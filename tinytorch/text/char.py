@@ -42,6 +42,7 @@ class CharTokenizer:
     def train(cls, text: str, unk: str | None = None) -> CharTokenizer:
         """Return a tokenizer for the characters of `text`, with `unk` (one character) added if it is given.
 
+        The vocabulary is every character once, in the order of code points.
         Raises DataError when there is no text.
 
         >>> CharTokenizer.train("abba", unk="?").decode([0, 1, 2])
@@ -55,9 +56,10 @@ class CharTokenizer:
         return len(self.characters)
 
     def encode(self, text: str) -> Ids:
-        """Return the ids of `text`: (characters,) int32.
+        """Return the ids of `text`, places in `characters`: (characters,) int32.
 
-        Raises DataError for a character that is not in the vocabulary, unless there is an `unk`.
+        A character that is not in the vocabulary gets the id of `unk`. Where there is no `unk`, raises
+        DataError, which names the first such character and its position.
         """
         points = _points(text)
         ids = np.minimum(np.searchsorted(self._points, points), self.vocab_size - 1)

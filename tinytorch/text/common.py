@@ -19,7 +19,9 @@ LARGEST_FILE = 64 * 2**20  # bytes
 def check_ids(ids: Sequence[int] | npt.NDArray[Any], vocab_size: int) -> npt.NDArray[np.int64]:
     """Return `ids` as an array: (tokens,) integers in 0 .. vocab_size - 1.
 
-    Raises ShapeError, DTypeError or, for an id out of range, DataError.
+    An empty list is a sequence of no ids. Raises ShapeError, which names the shape, for what is not one
+    sequence, DTypeError for what are no integers, and DataError, which names the first id out of range, its
+    position and the largest id.
 
     >>> check_ids([3, 0], vocab_size=4)
     array([3, 0])

@@ -67,7 +67,10 @@ class NGram:
         return p
 
     def bits_per_byte(self, text: bytes) -> float:
-        """Return the mean of -log2 P over the bytes of a text; raises DataError for an empty one."""
+        """Return the mean of -log2 P over the bytes of a text, P being `probabilities(text)`.
+
+        Raises DataError for an empty text.
+        """
         if not text:
             raise DataError("NGram: the text to score is empty; give it at least one byte")
         return float(-np.log2(self.probabilities(text)).mean())

@@ -12,6 +12,7 @@ from tinytorch.training.files import (
 from tinytorch.training.history import History
 from tinytorch.training.language import next_token_loss, sliding_bits
 from tinytorch.training.metrics import Accuracy, BitsPerByte, Metric, Perplexity, RunningMean, evaluate
+from tinytorch.training.step import forward_backward
 from tinytorch.training.stream import Stream
 from tinytorch.training.trainer import Trainer
 
@@ -26,6 +27,7 @@ __all__ = [
     "Stream",
     "Trainer",
     "evaluate",
+    "forward_backward",
     "load_weights",
     "next_token_loss",
     "read_tensors",

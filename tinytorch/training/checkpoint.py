@@ -21,6 +21,7 @@ from tinytorch.training.history import History
 
 FORMAT = "tinytorch.training"
 VERSION = 1
+SECTIONS = ("model", "best", "optimizer", "generator")
 
 
 @runtime_checkable
@@ -64,15 +65,42 @@ class Parts:
     schedule: Schedule | None
     generators: Mapping[str, Generator]
 
+    def tensors(self, best_weights: Mapping[str, Array]) -> dict[str, Array]:
+        """All arrays of a run, each under the name of its section, a dot, and its own name.
+
+        "model." and those of `tensors_of(self.model)`; "best." and those of `best_weights`; "optimizer." and
+        the entries of `self.optimizer.state_dict()` that are Tensors (its options are not); "generator." and
+        the `state` of each of `self.generators`.
+        """
+        optimizer = self.optimizer.state_dict()
+        found = {f"model.{name}": array for name, array in tensors_of(self.model).items()}
+        found |= {f"best.{name}": array for name, array in best_weights.items()}
+        found |= {f"optimizer.{key}": v.data for key, v in optimizer.items() if isinstance(v, Tensor)}
+        found |= {f"generator.{name}": g.state.data for name, g in self.generators.items()}
+        return found
+
+
+def sections(tensors: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
+    """What `Parts.tensors` put together, apart again: for each of SECTIONS its arrays by their own names.
+
+    A section without arrays is there, and empty. Raises CheckpointError, naming it, for a name of no section.
+
+    >>> sections({"model.0.weight": np.ones(1)})["model"]
+    {'0.weight': array([1.])}
+    """
+    found: dict[str, dict[str, Array]] = {name: {} for name in SECTIONS}
+    for key, array in tensors.items():
+        section, _, name = key.partition(".")
+        if section not in found:
+            raise CheckpointError(f"unexpected entry {key}")
+        found[section][name] = array
+    return found
+
 
 def save_checkpoint(path: str | Path, parts: Parts, progress: Progress) -> None:
     """Write a run's state to one file, whole or not at all; raises CheckpointError."""
+    tensors = parts.tensors(progress.best_weights)
     optimizer = parts.optimizer.state_dict()
-    tensors: dict[str, Array] = {}
-    tensors |= {f"model.{name}": array for name, array in tensors_of(parts.model).items()}
-    tensors |= {f"best.{name}": array for name, array in progress.best_weights.items()}
-    tensors |= {f"optimizer.{key}": v.data for key, v in optimizer.items() if isinstance(v, Tensor)}
-    tensors |= {f"generator.{name}": g.state.data for name, g in parts.generators.items()}
     facts = {
         "optimizer": type(parts.optimizer).__name__,
         "options": {key: v for key, v in optimizer.items() if not isinstance(v, Tensor)},
@@ -124,35 +152,30 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
 
 
 def _take_over(tensors: dict[str, Array], facts: dict[str, Any], parts: Parts, loader: object) -> Progress:
-    sections: dict[str, dict[str, Array]] = {name: {} for name in ("model", "best", "optimizer", "generator")}
-    for key, array in tensors.items():
-        section, _, name = key.partition(".")
-        if section not in sections:
-            raise CheckpointError(f"unexpected entry {key}")
-        sections[section][name] = array
+    stored = sections(tensors)
     own = tensors_of(parts.model)
-    _compare("model", own, sections["model"])
-    if sections["best"]:
-        _compare("best model", own, sections["best"])
-    _compare("generator", {n: g.state.data for n, g in parts.generators.items()}, sections["generator"])
+    _compare("model", own, stored["model"])
+    if stored["best"]:
+        _compare("best model", own, stored["best"])
+    _compare("generator", {n: g.state.data for n, g in parts.generators.items()}, stored["generator"])
     if facts["optimizer"] != type(parts.optimizer).__name__:
         raise CheckpointError(f"made with {facts['optimizer']}, not with {type(parts.optimizer).__name__}")
-    state = facts["options"] | {name: Tensor(array) for name, array in sections["optimizer"].items()}
+    state = facts["options"] | {name: Tensor(array) for name, array in stored["optimizer"].items()}
     take_over_optimizer = parts.optimizer.staged(state)
     if (parts.schedule is None) != (facts["schedule"] is None):
         raise CheckpointError("made with a schedule, or without one, unlike this run")
     if parts.schedule is not None:
         parts.schedule.check_state(facts["schedule"])
-    progress = _progress(facts, sections["best"])
+    progress = _progress(facts, stored["best"])
     if isinstance(loader, Resumable) and progress.loader is not None:
         loader.load_state_dict(progress.loader)  # refuses here, before anything else is changed
 
-    parts.model.load_state_dict(sections["model"])
+    parts.model.load_state_dict(stored["model"])
     take_over_optimizer()
     if parts.schedule is not None:
         parts.schedule.load_state_dict(facts["schedule"])
     for name, generator in parts.generators.items():
-        generator.state.assign_(Tensor(sections["generator"][name]))
+        generator.state.assign_(Tensor(stored["generator"][name]))
     return progress
 
 

@@ -15,9 +15,10 @@ from tinytorch.ops.spec import Array
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
-    """Write a file under a temporary name in its folder, flush it to disk, then rename it.
+    """Write a file under a temporary name in its folder, flush it to disk (fsync), then rename it.
 
-    A crash, a full disk or Ctrl-C leaves what was there before. Raises CheckpointError.
+    A crash, a full disk or Ctrl-C leaves what was there before, and no temporary file where the process goes
+    on. Folders that are missing are made. Raises CheckpointError, with the path in it, for an OSError.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")

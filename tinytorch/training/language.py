@@ -18,7 +18,9 @@ from tinytorch.training.metrics import evaluating
 
 
 def next_token_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy over all positions; logits: (batch, t, vocabulary), targets: (batch, t).
+    """Mean cross-entropy over all positions of all sequences, from the logits for the next token and its id.
+
+    logits: (batch, t, vocabulary), targets: (batch, t) ids; the result is one number, in nats.
 
     >>> round(next_token_loss(Tensor([[[0.0, 0.0], [0.0, 0.0]]]), Tensor([[0, 1]])).item(), 4)
     0.6931

@@ -51,12 +51,12 @@ class RunningMean:
         self.total, self.weight = 0.0, 0.0
 
     def add(self, figure: float, weight: float = 1.0) -> None:
-        """Take a figure in."""
+        """Take a figure in: `total` grows by figure * weight, `weight` by the weight."""
         self.total += figure * weight
         self.weight += weight
 
     def value(self) -> float:
-        """The mean; NaN of nothing."""
+        """The mean, total over weight; NaN of nothing."""
         return self.total / self.weight if self.weight else math.nan
 
 
@@ -83,7 +83,12 @@ class Accuracy(Metric):
         self.mean = RunningMean()
 
     def update(self, output: Tensor, target: Tensor, loss: float, count: int) -> None:
-        """Count the targets that were hit."""
+        """Count the targets that were hit: output (..., classes), target (...), class numbers.
+
+        A hit is a target that equals the place of the largest output along the last axis. The share of hits
+        among the targets that are not `self.ignore_index` goes into `self.mean`, weighted by how many those
+        are; a batch without any changes nothing. `loss` and `count` are not needed.
+        """
         hits = equal(output.detach().argmax(-1), target).data
         counted = target.data != self.ignore_index
         number = int(counted.sum())
@@ -118,7 +123,7 @@ class Perplexity(_OfLoss):
     name = "perplexity"
 
     def value(self) -> float:
-        """e ** loss; infinity where that is too large."""
+        """e to the power of `self.mean`; infinity where that is above 700, NaN of nothing."""
         loss = self.mean.value()
         return math.exp(loss) if not loss > 700 else math.inf
 
@@ -152,7 +157,11 @@ def count_of(batch: Batch) -> int:
 
 @contextlib.contextmanager
 def evaluating(model: Module) -> Iterator[None]:
-    """Evaluation mode for the length of the block; each module is then in the mode it was in before."""
+    """Evaluation mode for the length of a `with` block; it ends with each module in the mode it had before.
+
+    Also where the block ends by an error. `model.modules()` gives the model and all its parts, `model.eval()`
+    puts them into evaluation mode, and `.training` says of each whether it is in training mode.
+    """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -165,9 +174,11 @@ def evaluating(model: Module) -> Iterator[None]:
 def evaluate(
     model: Module, loader: Iterable[Batch], loss: Loss, metrics: Sequence[Metric] = ()
 ) -> dict[str, float]:
-    """The mean loss over a loader ("loss") and each metric, in evaluation mode and without gradients.
+    """The mean loss of a loader ("loss") and each metric by its name, in evaluation mode, without gradients.
 
-    The modes of the modules are as before afterwards. Raises DataError for a loader without batches.
+    Each metric is reset, then updated with (output, target, loss, count) of each batch. A batch counts by its
+    number of samples, `count_of(batch)`, so that a short last one weighs less. The modes of the modules are
+    as before afterwards. Raises DataError for a loader without batches.
 
     >>> from tinytorch.nn import Flatten, CrossEntropyLoss
     >>> batches = [(Tensor([[0.0, 2.0], [2.0, 0.0]]), Tensor([1, 1]))]

@@ -31,6 +31,7 @@ from tinytorch.training.files import tensors_of
 from tinytorch.training.history import History
 from tinytorch.training.interrupt import Interrupt
 from tinytorch.training.metrics import Batch, Loss, Metric, count_of, evaluate
+from tinytorch.training.step import forward_backward
 
 _SHOW = 0.2  # seconds between two looks at a training batch's metrics
 
@@ -97,6 +98,7 @@ class Trainer:
         self.progress = Progress()
         self._begun = 0.0
         self._looked = 0.0
+        self._bar: console.Progress | None = None
 
     # ------------------------------------------------------------ the run
 
@@ -131,9 +133,11 @@ class Trainer:
         self._begun = time.perf_counter() - (history.seconds[-1] if history.seconds else 0.0)
         self.model.train()
         quiet = np.errstate(all="ignore")  # a run that diverges is reported by TrainingError
-        with quiet, Interrupt() as interrupt, self._bar(loader, epochs, steps) as bar:
+        with quiet, Interrupt() as interrupt, self._new_bar(loader, epochs, steps) as bar:
+            self._bar = bar
             while not self._done(epochs, steps) and not interrupt.requested:
                 self._epoch(loader, steps, validation, interrupt, bar)
+        self._bar = None
         history.interrupted = interrupt.requested and not self._done(epochs, steps)
         if validation is not None and not history.interrupted:
             self._evaluate(validation)
@@ -146,7 +150,7 @@ class Trainer:
         at = self.progress
         return (epochs is not None and at.epoch >= epochs) or (steps is not None and at.step >= steps)
 
-    def _bar(self, loader: Iterable[Batch], epochs: int | None, steps: int | None) -> console.Progress:
+    def _new_bar(self, loader: Iterable[Batch], epochs: int | None, steps: int | None) -> console.Progress:
         total = steps
         if epochs is not None and isinstance(loader, Sized):
             by_epochs = epochs * math.ceil(len(loader) / self.accumulate)
@@ -164,7 +168,7 @@ class Trainer:
         """One epoch, or what is left of it; ends early when all steps are made or Ctrl-C came."""
         at = self.progress
         for batches in self._groups(loader):
-            self._step(batches, bar)
+            self._note(self.step(batches), bar)
             if validation is not None and self.evaluate_every and at.step % self.evaluate_every == 0:
                 bar.update(at.step, **self._shown(self._evaluate(validation)))
             if self.checkpoint_every and at.step % self.checkpoint_every == 0:
@@ -199,45 +203,64 @@ class Trainer:
 
     # ------------------------------------------------------------ one step
 
-    def _step(self, batches: list[Batch], bar: console.Progress) -> None:
-        at = self.progress
+    def step(self, batches: list[Batch]) -> float:
+        """Make one step of the optimizer with the gradients of all `batches` together; returns the mean loss.
+
+        The step is that of one big batch: each batch counts by its share of the samples (`count_of(batch)`),
+        in the gradients and in the loss. In this order: the schedule, if there is one, is set to
+        `self.progress.step`; old gradients are forgotten; `self._backward(batch, share)` adds those of each
+        batch and returns its loss; `self._clip()` where `self.clip` is given; the optimizer steps. Raises
+        DataError for what is no batch, TrainingError for a loss or gradients that are not finite.
+        """
         if self.schedule is not None:
-            self.schedule.at(at.step)
+            self.schedule.at(self.progress.step)
         counts = [count_of(batch) for batch in batches]
         total = sum(counts)
         self.optimizer.zero_grad()
         mean = 0.0
         for batch, count in zip(batches, counts, strict=True):
             share = count / total
-            mean += share * self._backward(batch, count, share, bar)
+            mean += share * self._backward(batch, share)
         if self.clip is not None:
-            try:
-                clip_grad_norm(self.model.parameters(), self.clip)
-            except GradientError as error:
-                self._give_up(f"gradients are not finite: {self._bad_gradients()}", error)
+            self._clip()
         self.optimizer.step()
+        return mean
+
+    def _note(self, loss: float, bar: console.Progress) -> None:
+        """Count a step that was made, and write it down."""
+        at = self.progress
         at.step += 1
         now = time.perf_counter() - self._begun
-        at.history.add(at.step, mean, self._rate(), now)
-        bar.update(at.step, loss=mean)
+        at.history.add(at.step, loss, self._rate(), now)
+        bar.update(at.step, loss=loss)
 
-    def _backward(self, batch: Batch, count: int, share: float, bar: console.Progress) -> float:
+    def _backward(self, batch: Batch, share: float) -> float:
         """Add the gradients of a batch, times its share of the step; returns its loss."""
         drawn = [generator.state.numpy() for generator in self.parts.generators.values()]
-        output = self.model(*batch[:-1])
-        loss = self.loss(output, batch[-1])
-        value = float(loss.item())
+        output, value = forward_backward(self.model, self.loss, batch, share)
         if not math.isfinite(value):
             self._give_up(f"the loss is {value}; {self._explain(batch, drawn)}")
-        (loss if share == 1 else loss * share).backward()
+        if self.metrics and self._bar is not None:
+            self._look(batch, output, value, self._bar)
+        return value
+
+    def _look(self, batch: Batch, output: Tensor, value: float, bar: console.Progress) -> None:
+        """Show the metrics of this batch, now and then."""
         now = time.perf_counter()
-        if self.metrics and now - self._looked > _SHOW:
+        if now - self._looked > _SHOW:
             self._looked = now
             for metric in self.metrics:
                 metric.reset()
-                metric.update(output, batch[-1], value, count)
+                metric.update(output, batch[-1], value, count_of(batch))
             bar.update(bar.done, **{metric.name: metric.value() for metric in self.metrics})
-        return value
+
+    def _clip(self) -> None:
+        """Clip the gradients by their norm together; raises TrainingError where it is not finite."""
+        assert self.clip is not None
+        try:
+            clip_grad_norm(self.model.parameters(), self.clip)
+        except GradientError as error:
+            self._give_up(f"gradients are not finite: {self._bad_gradients()}", error)
 
     def _rate(self) -> float:
         return float(self.optimizer.param_groups[0]["lr"].item())
@@ -271,12 +294,24 @@ class Trainer:
         seconds = time.perf_counter() - self._begun
         entries.append({"step": at.step, "epoch": at.epoch, "seconds": seconds, **figures})
         if self.keep_best is not None:
-            figure = figures[self.keep_best]
-            sign = 1 if self.higher_is_better else -1
-            if at.best is None or sign * figure > sign * at.best:
-                at.best = figure
-                at.best_weights = {name: np.array(a) for name, a in tensors_of(self.model).items()}
+            self.keep_if_best(figures[self.keep_best])
         return entries[-1]
+
+    def keep_if_best(self, figure: float) -> bool:
+        """Keep the figure of an evaluation and a copy of the weights if it is the best so far; whether it is.
+
+        Larger is better where `self.higher_is_better`, else smaller; an equal figure is no better, and NaN
+        never is. The first one is the best so far (`self.progress.best` is None until then). The figure goes
+        to `self.progress.best`, and a copy of each of `tensors_of(self.model)`, arrays by name that share the
+        model's memory, to `self.progress.best_weights`.
+        """
+        at = self.progress
+        sign = 1 if self.higher_is_better else -1
+        if math.isnan(figure) or (at.best is not None and sign * figure <= sign * at.best):
+            return False
+        at.best = figure
+        at.best_weights = {name: np.array(a) for name, a in tensors_of(self.model).items()}
+        return True
 
     def _shown(self, entry: dict[str, float]) -> dict[str, float]:
         """What the bar says of an evaluation."""

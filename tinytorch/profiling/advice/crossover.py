@@ -80,7 +80,11 @@ def attention_share(
 
 
 def shares_of(one: Pass, inside: Collection[str]) -> tuple[float, float]:
-    """The shares of a pass that the attention op takes, and all within the modules at these paths.
+    """The shares of a pass's time that attention ops take, and all within the modules at these paths.
+
+    Both from 0 to 1, of the whole pass, by the first dict of `one.self_times()`. Attention ops are those
+    named `OP`, wherever they run. Within a module at "blocks.0.attn" is what is filed under that path, and
+    under those that begin with "blocks.0.attn."; not "blocks.0.attn2".
 
     >>> shares_of(Pass(0, 100, ()), ["attn"])
     (0.0, 0.0)

@@ -36,9 +36,13 @@ class OpCost(NamedTuple):
 
 
 def cost_of(event: OpEvent, causal: bool = False) -> OpCost:
-    """What an op that was observed costs, from shapes and dtypes alone.
+    """What an op that was observed costs, by its own rules, from shapes and dtypes alone.
 
-    With `causal`, an attention op that is causal counts the pairs that may attend, not all.
+    An op's rules are `flops`, `matmul_flops` and `bytes`. Each takes `out` and then the inputs as a Spec each
+    (a shape and a dtype); for an op with more than one output, as `op.outputs` says, `out` is the tuple of
+    their Specs. `flops` may give None: the op has no rule, which is not the same as 0. With `causal`, both
+    kinds of FLOPs shrink to the pairs that may attend: of `op.visible`, which takes the same, the first
+    number over the second (over 1 where that is 0), as whole FLOPs, rounded down; bytes stay.
     """
     op = event.op
     outputs = tuple(Spec(t.shape, t.dtype) for t in event.outputs)

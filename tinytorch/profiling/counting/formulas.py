@@ -94,6 +94,11 @@ class Formulas:
     ) -> Count:
         """x @ w^T + b for `batch_size` rows: 2 rows in out, and in "all" an addition for each output.
 
+        x: (batch_size, in_features), w: (out_features, in_features), b: (out_features), if there is a bias.
+        `parts` are "products", and in "all", where there is a bias, "bias"; `bytes` are those of x, w, b and
+        the result, each once. `_check(name, **sizes)` raises for sizes that are no counts, and
+        `self._made(products, others, elements)` makes the Count from FLOPs by name and elements moved.
+
         >>> Formulas("all").count_linear(784, 128).parts
         {'products': 200704, 'bias': 128}
         """

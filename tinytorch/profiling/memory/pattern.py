@@ -53,8 +53,9 @@ def pattern_of(levels: Array, need: int, held: int) -> str:
     """The pattern in a word: "growing", "spiky", "steady".
 
     `levels`: live before the first call and after each; `need`: bytes over that at the peak of the call that
-    needs most; `held`: as that call ends, its result included. It is spiky if it needs twice what it holds or
-    more, and 64 KiB and a tenth of the baseline or more. A series too short to tell is not said to grow.
+    needs most; `held`: as that call ends, its result included. It grows where `grows(levels)` is True; a
+    series too short to tell (None) is not said to. Else it is spiky if it needs twice what it holds or more,
+    and 64 KiB or more, and a tenth of the first level or more; and otherwise steady.
 
     >>> pattern_of(np.zeros(6), need=1_000_000, held=200_000), pattern_of(np.zeros(6), 1_000_000, 800_000)
     ('spiky', 'steady')

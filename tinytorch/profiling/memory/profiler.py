@@ -233,7 +233,8 @@ def _calls(subject: Subject, repeats: int) -> _Calls:
     looks = {repeats, *(2**power for power in range(3, 6) if 2**power > repeats)}
     table = array("q", bytes(4 * 8 * most))  # taken beforehand: what is noted must not count
     began = 0.0
-    _call(subject, table, 0)
+    measure_call(subject.call, table)
+    require_tracing(subject.name)
     for number in range(most):
         if number == repeats:
             began = time.perf_counter()
@@ -241,21 +242,28 @@ def _calls(subject: Subject, repeats: int) -> _Calls:
             return _Calls.read(table, number)
         if number > repeats and time.perf_counter() - began > MORE_SECONDS:
             return _Calls.read(table, number)
-        _call(subject, table, 4 * number)
+        measure_call(subject.call, table, 4 * number)
+        require_tracing(subject.name)
     return _Calls.read(table, most)
 
 
-def _call(subject: Subject, table: array[int], at: int) -> None:
-    """One call; garbage is collected before and after."""
+def measure_call(call: Callable[[], Any], table: array[int], at: int = 0) -> None:
+    """Make a call and write four levels of traced bytes into the table, from `at` on.
+
+    The bytes live before the call, the most while it ran, those live as it ended with its result still held,
+    and those that are left once the result was dropped. `tracemalloc` is running: `get_traced_memory()` gives
+    (live, peak), and `reset_peak()` lets the peak start over. Garbage must not count, so `settle()`, which
+    collects it, comes before the first reading and before the last. Nothing else may be kept meanwhile: it
+    would be counted.
+    """
     settle()
     table[at] = tracemalloc.get_traced_memory()[0]
     tracemalloc.reset_peak()
-    result = subject.call()
+    result = call()
     table[at + 2], table[at + 1] = tracemalloc.get_traced_memory()
     del result
     settle()
     table[at + 3] = tracemalloc.get_traced_memory()[0]
-    require_tracing(subject.name)
 
 
 @contextmanager

@@ -87,32 +87,45 @@ def resolution() -> float:
 
 
 class Stopwatch:
-    """Times calls one by one, with the clock of the wall and that of this process's CPU time, in seconds.
+    """Times calls one by one, by the clock of the wall and by that of this process's CPU time.
+
+    `samples` and `cpu` hold seconds, one for every call; `wall_clock()` and `cpu_clock()` give nanoseconds.
 
     >>> clock = Stopwatch()
     >>> clock.time(lambda: 3), len(clock.samples), len(clock.cpu)
     (3, 1, 1)
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        wall_clock: Callable[[], int] = perf_counter_ns,
+        cpu_clock: Callable[[], int] = process_time_ns,
+    ) -> None:
         self.samples: list[float] = []
         self.cpu: list[float] = []
+        self.wall_clock, self.cpu_clock = wall_clock, cpu_clock
 
     def time(self, call: Callable[[], T]) -> T:
-        """Make the call and return its result; a call that raises leaves no sample."""
-        cpu = process_time_ns()
-        start = perf_counter_ns()
+        """Make the call and return its result, its seconds added to `samples` and its CPU seconds to `cpu`.
+
+        Both clocks, `self.wall_clock()` and `self.cpu_clock()`, are read before and after; the wall clock is
+        read nearest to the call, so that reading the other one is no part of the sample. A call that raises
+        leaves no sample.
+        """
+        clock = self.wall_clock
+        cpu = self.cpu_clock()
+        start = clock()
         result = call()
-        end = perf_counter_ns()
-        self.cpu.append((process_time_ns() - cpu) * NS)
+        end = clock()
+        self.cpu.append((self.cpu_clock() - cpu) * NS)
         self.samples.append((end - start) * NS)
         return result
 
     def loop(self, loop: Loop, inner: int) -> None:
         """One sample of `inner` turns of a loop that reads the clock itself: the seconds of one turn."""
-        cpu = process_time_ns()
+        cpu = self.cpu_clock()
         spent = loop(repeat(None, inner))
-        self.cpu.append((process_time_ns() - cpu) * NS / inner)
+        self.cpu.append((self.cpu_clock() - cpu) * NS / inner)
         self.samples.append(spent * NS / inner)
 
 
@@ -187,20 +200,35 @@ def measure_arm(arm: Arm, warmup: int, runs: int, inner: int | None = None, coll
     """Time one arm; see `Timer.measure`."""
     runs, warmup = whole("runs", runs, 1), whole("warmup", warmup, 0)
     given = None if inner is None else whole("inner", inner, 1)
-    clock = Stopwatch()
-    with alone() as crowd, collector_policy(collector):
-        calls, _ = warm_up(arm.loop, warmup, given is None and runs > 1)
-        calls = given or calls
+    with alone() as crowd:
         before = environment.stolen()
-        for _ in range(runs):
-            if collector == "collect":
-                gc.collect()
-            clock.loop(arm.loop, calls)
+        clock, calls = timed_runs(arm.loop, warmup, runs, given, collector)
         after = environment.stolen()
     stolen = after - before if before is not None and after is not None else 0.0
     how = Conditions(warmup, calls, collector, resolution(), cost_of(arm.bare), stolen, crowd.met)
     cpu = math.fsum(clock.cpu) / runs
     return Stats(arm.name, tuple(clock.samples), cpu, how, environment.describe())
+
+
+def timed_runs(
+    loop: Loop, warmup: int, runs: int, inner: int | None = None, collector: str = "off"
+) -> tuple[Stopwatch, int]:
+    """Warm up, then time `runs` runs: the stopwatch with their samples, and how many calls each run made.
+
+    First come `warmup` calls that do not count, one by one. A run makes `inner` calls; with None as many as
+    `warm_up` finds, but without a warm-up or for a single run 1, and then nothing else is called. A run is
+    one `Stopwatch.loop`. `collector`: the whole goes by in the block that `collector_policy` gives for it,
+    and with "collect" garbage is collected before each run, outside its time.
+    """
+    clock = Stopwatch()
+    with collector_policy(collector):
+        calls, _ = warm_up(loop, warmup, inner is None and runs > 1)
+        calls = inner or calls
+        for _ in range(runs):
+            if collector == "collect":
+                gc.collect()
+            clock.loop(loop, calls)
+    return clock, calls
 
 
 def warm_up(loop: Loop, warmup: int, calibrated: bool = True) -> tuple[int, float]:
@@ -216,12 +244,25 @@ def warm_up(loop: Loop, warmup: int, calibrated: bool = True) -> tuple[int, floa
     least = LEAST * resolution()
     if not calibrated or shortest > 10 * least:
         return 1, shortest
+    return calls_needed(loop, least)
+
+
+def calls_needed(loop: Loop, least: float) -> tuple[int, float]:
+    """How many calls must share a run so that it takes `least` seconds, and the seconds of one call.
+
+    `loop(repeat(None, n))` makes n calls and returns the nanoseconds that they took. One call is tried first.
+    Of three readings the shortest counts, since whatever interferes makes a reading longer. Where that is
+    less than `least`, more calls are tried: as many as the reading asks for, but at least one more, and at
+    most ten times as many, since a reading of next to nothing says little. The seconds of a call are never 0:
+    a reading of n calls counts as the clock's `resolution()` at least.
+
+    >>> calls_needed(lambda times: 50 * len(list(times)), 1e-6)[0]  # each call takes 50 ns
+    20
+    """
     inner = 1
     while True:
-        readings = Stopwatch()
-        for _ in range(3):
-            readings.loop(loop, inner)
-        shortest = max(min(readings.samples), resolution() / inner)
+        shortest = min(loop(repeat(None, inner)) for _ in range(3)) * NS / inner
+        shortest = max(shortest, resolution() / inner)
         if shortest * inner >= least:
             return inner, shortest
         inner = max(inner + 1, min(10 * inner, math.ceil(least / shortest)))

@@ -1,0 +1,7 @@
+"""Relu.forward overwrites its input."""
+
+
+class Relu:
+    def forward(self, a):
+        a[a < 0] = 0
+        return a

@@ -1,0 +1,5 @@
+"""silu forgets to multiply by x."""
+
+
+def silu(x):
+    return sigmoid(x)

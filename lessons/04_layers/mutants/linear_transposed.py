@@ -1,0 +1,9 @@
+"""Linear.__init__ keeps the weight as (in, out)."""
+
+
+class Linear:
+    def __init__(self, in_features, out_features, bias=True, *, generator=None):
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = init.fan_in_uniform((in_features, out_features), in_features, generator)
+        self.bias = init.fan_in_uniform((out_features,), in_features, generator) if bias else None

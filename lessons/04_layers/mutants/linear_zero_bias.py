@@ -1,0 +1,9 @@
+"""Linear.__init__ starts the bias at 0."""
+
+
+class Linear:
+    def __init__(self, in_features, out_features, bias=True, *, generator=None):
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = init.fan_in_uniform((out_features, in_features), in_features, generator)
+        self.bias = Parameter(zeros(out_features)) if bias else None

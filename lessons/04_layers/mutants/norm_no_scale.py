@@ -1,0 +1,11 @@
+"""LayerNorm.forward forgets weight and bias."""
+
+
+class LayerNorm:
+    def forward(self, x, weight, bias):
+        rows = x.reshape(-1, weight.size)
+        mean = rows.mean(1, keepdims=True)
+        centred = rows - mean
+        rstd = 1 / np.sqrt((centred * centred).mean(1, keepdims=True) + x.dtype.type(self.eps))
+        out = centred * rstd
+        return out.reshape(x.shape), mean, rstd

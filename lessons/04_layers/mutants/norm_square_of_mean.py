@@ -1,0 +1,11 @@
+"""LayerNorm.forward takes the mean of the squares minus the square of the mean, and loses digits."""
+
+
+class LayerNorm:
+    def forward(self, x, weight, bias):
+        rows = x.reshape(-1, weight.size)
+        mean = rows.mean(1, keepdims=True)
+        centred = rows - mean
+        rstd = 1 / np.sqrt((rows * rows).mean(1, keepdims=True) - mean * mean + x.dtype.type(self.eps))
+        out = centred * rstd * weight.reshape(-1) + bias.reshape(-1)
+        return out.reshape(x.shape), mean, rstd

@@ -1,0 +1,35 @@
+"""Draws the picture of this lesson: python draw.py writes stable.svg beside itself."""
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+plt.rcParams["svg.hashsalt"] = "tinytorch"
+
+
+def main() -> None:
+    """-log sigmoid(x) in float32, by the definition and by the stable formula."""
+    x = np.linspace(-120, 20, 1000, dtype=np.float32)
+    with np.errstate(all="ignore"):
+        defined = -np.log(1 / (1 + np.exp(-x)))
+    stable = np.maximum(-x, 0) + np.log1p(np.exp(-np.abs(x)))
+    figure, axes = plt.subplots(figsize=(6.5, 3))
+    axes.plot(x, stable, label="max(-x, 0) + log(1 + e^-|x|)", linewidth=5, color="#9fc5e8")
+    axes.plot(x, defined, label="-log(1 / (1 + e^-x))", color="#b03a2e")
+    axes.annotate(
+        "infinite from here on", (-88.7, 88.7), (-70, 105), arrowprops={"arrowstyle": "->"}, fontsize=9
+    )
+    axes.set(xlabel="logit x, the target is yes", ylabel="loss", title="One loss by two formulas, in float32")
+    axes.legend(fontsize=9)
+    axes.grid(alpha=0.3)
+    figure.savefig(HERE / "stable.svg", bbox_inches="tight", metadata={"Date": None})
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()

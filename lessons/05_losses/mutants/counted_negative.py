@@ -1,0 +1,10 @@
+"""counted_labels ignores every negative label."""
+
+
+def counted_labels(labels, classes, ignore_index):
+    counted = (labels != ignore_index) & (labels >= 0)
+    wrong = labels[counted & ((labels < 0) | (labels >= classes))]
+    if wrong.size:
+        worst = wrong.min() if wrong.min() < 0 else wrong.max()
+        raise DataError(f"cross_entropy: label {worst} is out of range for {classes} classes")
+    return counted

@@ -1,0 +1,10 @@
+"""counted_labels refuses the label that is to be ignored."""
+
+
+def counted_labels(labels, classes, ignore_index):
+    counted = labels != ignore_index
+    wrong = labels[((labels < 0) | (labels >= classes))]
+    if wrong.size:
+        worst = wrong.min() if wrong.min() < 0 else wrong.max()
+        raise DataError(f"cross_entropy: label {worst} is out of range for {classes} classes")
+    return counted

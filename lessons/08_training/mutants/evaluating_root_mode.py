@@ -1,0 +1,10 @@
+"""evaluating gives all parts the mode of the model."""
+
+
+def evaluating(model):
+    before = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(before)

@@ -1,0 +1,18 @@
+"""batch_norm moves the running variance towards the biased one."""
+
+import numpy as np
+
+
+def batch_norm(x, weight, bias, running_mean, running_var, training, momentum=0.1, eps=1e-5):
+    affine = [t for t in (weight, bias, running_mean, running_var) if t is not None]
+    _check(*(Spec(t.shape, t.dtype) for t in (x, *affine)))
+    weight = registry.make(np.ones(x.shape[1], x.dtype)) if weight is None else weight
+    bias = registry.make(np.zeros(x.shape[1], x.dtype)) if bias is None else bias
+    if training or running_mean is None or running_var is None:
+        out, average, variance = BatchNorm(eps).all(x, weight, bias)
+        if training and running_mean is not None and running_var is not None:
+            _move(running_mean, average, momentum)
+            _move(running_var, variance, momentum)
+        return out
+    scale = weight * (running_var + eps) ** -0.5
+    return x * _beside(scale, x) + _beside(bias - running_mean * scale, x)

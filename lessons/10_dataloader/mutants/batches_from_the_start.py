@@ -1,0 +1,15 @@
+"""DataLoader._batches begins at the first batch whatever start says."""
+
+
+class DataLoader:
+    def _batches(self, epoch, start):
+        order = self.order(epoch)
+        for number in range(len(self)):
+            indices = order[number * self.batch_size : (number + 1) * self.batch_size]
+            if self.collate is None:
+                arrays = self.dataset.batch(indices)
+            else:
+                arrays = self.collate([self.dataset[int(i)] for i in indices])
+            if self.transform is not None:
+                arrays = self.transform(arrays, generator(self.seed, Purpose.TRANSFORM, epoch, number))
+            yield arrays

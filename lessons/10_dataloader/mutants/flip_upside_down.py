@@ -1,0 +1,13 @@
+"""random_flip turns images upside down."""
+
+
+def random_flip(probability=0.5):
+    if not 0 <= probability <= 1:
+        raise DataError("probability")
+
+    def apply(batch, rng):
+        images = _images("random_flip", batch)
+        flip = rng.random(len(images)) < probability
+        return (np.where(flip[:, None, None, None], images[:, :, ::-1], images), *batch[1:])
+
+    return apply

@@ -1,0 +1,19 @@
+"""normalize changes the batch it was given."""
+
+
+def normalize(mean, std):
+    means, stds = np.atleast_1d(np.asarray(mean)), np.atleast_1d(np.asarray(std))
+    if means.ndim != 1 or stds.ndim != 1 or not np.all(stds > 0):
+        raise DataError("std")
+
+    def apply(batch, rng):
+        images = _images("normalize", batch)
+        if images.dtype.kind != "f":
+            raise DTypeError("dtype")
+        if not {len(means), len(stds)} <= {1, images.shape[1]}:
+            raise ShapeError("channels")
+        images -= means.astype(images.dtype)[:, None, None]
+        images /= stds.astype(images.dtype)[:, None, None]
+        return (images, *batch[1:])
+
+    return apply

@@ -1,0 +1,17 @@
+"""normalize returns float64."""
+
+
+def normalize(mean, std):
+    means, stds = np.atleast_1d(np.asarray(mean, float)), np.atleast_1d(np.asarray(std, float))
+    if means.ndim != 1 or stds.ndim != 1 or not np.all(stds > 0):
+        raise DataError("std")
+
+    def apply(batch, rng):
+        images = _images("normalize", batch)
+        if images.dtype.kind != "f":
+            raise DTypeError("dtype")
+        if not {len(means), len(stds)} <= {1, images.shape[1]}:
+            raise ShapeError("channels")
+        return ((images - means[:, None, None]) / stds[:, None, None], *batch[1:])
+
+    return apply

@@ -1,0 +1,8 @@
+"""AttentionGrad.forward scales the gradient of the queries only."""
+
+
+class AttentionGrad:
+    def forward(self, g, q, k, v, p):
+        dp = g @ v.swapaxes(-1, -2)
+        ds = (dp - (dp * p).sum(-1, keepdims=True)) * p
+        return ds @ k * q.dtype.type(self.scale), ds.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ g

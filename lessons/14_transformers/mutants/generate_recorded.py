@@ -1,0 +1,16 @@
+"""generate records every pass for a backward that never comes."""
+
+
+def generate(model, prompt_ids, max_new_tokens, temperature=1.0, top_k=None, generator=None):
+    if not len(prompt_ids) or max_new_tokens < 0 or temperature < 0 or (top_k is not None and top_k < 1):
+        raise DataError("generate: a setting is out of range")
+    ids = [int(i) for i in prompt_ids]
+    was_training = model.training
+    model.eval()
+    try:
+        for _ in range(max_new_tokens):
+            logits = model(Tensor([ids[-model.context :]]))[0, -1]
+            ids.append(sample(logits, temperature, top_k, generator))
+    finally:
+        model.train(was_training)
+    return ids

@@ -1,0 +1,12 @@
+"""GPT.forward refuses a sequence that fills the context."""
+
+
+class GPT:
+    def forward(self, ids, cache=None):
+        start = 0 if cache is None else cache.length
+        if ids.ndim != 2 or start + ids.shape[1] >= self.context:
+            raise ShapeError(f"GPT: ids {ids.shape} after {start} of {self.context} positions")
+        x = self.drop(self.wte(ids) + self.wpe.weight[start : start + ids.shape[1]])
+        for block in self.blocks:
+            x = block(x, None, cache)
+        return self.head(self.norm(x))

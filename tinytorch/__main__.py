@@ -1,0 +1,5 @@
+"""`python -m tinytorch` is `tito`."""
+
+from tinytorch.cli import main
+
+main()

@@ -1,0 +1,201 @@
+"""The other side of a run of checks: pytest in the process in which the graft is in place."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+Emit = Callable[[bytes], None]
+
+
+def main(task: dict[str, Any]) -> int:
+    """Run the checks of a task; reports go to what was standard output, prints of the code to the other."""
+    reports = os.fdopen(os.dup(1), "wb", 0)
+    os.dup2(2, 1)
+    return run(task, reports.write)  # type: ignore[arg-type]  # the number of bytes is of no interest
+
+
+def run(task: dict[str, Any], emit: Emit, also: Sequence[object] = ()) -> int:
+    """Run the checks of a task, reporting each step by `emit`; returns 0 if all passed.
+
+    `also`: more pytest plugins.
+    """
+    from tinytorch.learn import checks, plugin
+
+    graft: Any = sys.modules["tito_graft"]
+    os.environ[plugin.SEED] = str(task["seed"])
+    works = {piece[2] for piece in task["pieces"] if piece[2]}
+    written = {}
+    for file in works:
+        for name, place in graft.read_work(file).items():
+            written[file, name] = place.line
+    observer = _Observer(task, works, written, emit)
+    problem = _load(task)
+    if problem is not None:
+        emit(checks.failed(problem))
+        emit(checks.event("done", ran=[]))
+        return 1
+    sys.dont_write_bytecode = True
+    arguments = [
+        task["checks"],
+        "-c",
+        str(Path(__file__).with_name("checks.ini")),
+        "--noconftest",
+        "--rootdir",
+    ]
+    arguments += [task["checks"], "--import-mode=importlib", "-s", "--assert=plain"]
+    for unused in (
+        "cacheprovider",
+        "terminal",
+        "doctest",
+        "junitxml",
+        "pastebin",
+        "setuponly",
+        "setupplan",
+        "unraisableexception",
+    ):
+        arguments += ["-p", f"no:{unused}"]
+    code = pytest.main(arguments, [plugin, observer, *also])
+    files = {(p[0], p[1]): p[2] for p in task["pieces"]}
+    ran = [(n, files[m, n], written[files[m, n], n]) for m, n in sorted(graft.ran) if files.get((m, n))]
+    if code not in (0, 1, 2, 5) and not observer.failed:
+        emit(checks.failed(checks.Failure("", "crashed", error=f"pytest ended with code {int(code)}")))
+    emit(checks.event("done", ran=ran))
+    return int(bool(code) or observer.failed)
+
+
+def _load(task: dict[str, Any]) -> Any:
+    """Import the modules of the exercises; the failure if the learner's code keeps them from loading."""
+    import importlib
+
+    from tinytorch.learn.checks import Failure
+
+    graft: Any = sys.modules["tito_graft"]
+    for module, _ in task["exercises"]:
+        try:
+            importlib.import_module(module)
+        except BaseException as error:  # noqa: BLE001 - whatever the learner's code does, it is reported
+            return Failure(**graft.trouble(error, [graft.Piece(*piece) for piece in task["pieces"]]))
+    return None
+
+
+class _Observer:
+    """A pytest plugin that orders checks by exercise, stops at the first failure and reports."""
+
+    def __init__(self, task: dict[str, Any], works: set[str], written: dict[Any, int], emit: Emit) -> None:
+        self.task, self.works, self.written, self.emit = task, works, written, emit
+        self.order = {name: number for number, (_, name) in enumerate(task["exercises"])}
+        self.files = {piece[1]: piece[2] for piece in task["pieces"]}
+        self.names: dict[str, str] = {}
+        self.failed = False
+
+    def _exercise(self, item: pytest.Item) -> str:
+        named = [str(name) for mark in item.iter_markers("exercise") for name in mark.args]
+        unknown = [name for name in named if name not in self.order]
+        if unknown or not named:
+            raise pytest.UsageError(f"{item.nodeid}: no exercise of this lesson: {unknown or 'no marker'}")
+        return max(named, key=self.order.__getitem__)
+
+    def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        """Keep the checks that are wanted, in the order of the exercises."""
+        from tinytorch.learn.checks import event
+
+        self.names = {item.nodeid: self._exercise(item) for item in items}
+        if self.task["only"]:
+            items[:] = [item for item in items if self.names[item.nodeid] == self.task["only"]]
+        first = self.task["first"]
+        items.sort(key=lambda item: (self.names[item.nodeid] != first, self.order[self.names[item.nodeid]]))
+        total: dict[str, int] = {}
+        for item in items:
+            total[self.names[item.nodeid]] = total.get(self.names[item.nodeid], 0) + 1
+        self.emit(event("collected", total=total))
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Say which exercise is being checked, so that a crash is known by it."""
+        from tinytorch.learn.checks import event
+
+        self.emit(event("start", exercise=self.names[nodeid]))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport:
+        """Report a check that passed or failed, without pytest's text of a failure, which takes 0.1 s."""
+        from tinytorch.learn.checks import event, failed
+
+        error = call.excinfo.value if call.excinfo is not None else None
+        skipped = isinstance(error, pytest.skip.Exception)
+        if error is not None and not skipped:
+            self.failed = True
+            self.emit(failed(self._failure(item, error)))
+            if self.task["stop"]:
+                item.session.shouldfail = "stopped at the first failure"
+        elif call.when == "call" and not skipped:
+            self.emit(event("passed", exercise=self.names[item.nodeid]))
+        outcome: Literal["passed", "failed", "skipped"] = "passed" if error is None else "failed"
+        outcome = "skipped" if skipped else outcome
+        words = None if error is None else str(error)
+        assert call.when != "collect"
+        return pytest.TestReport(
+            item.nodeid, item.location, {}, outcome, words, call.when, duration=call.duration
+        )
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Report a file of checks that cannot be loaded."""
+        from tinytorch.learn.checks import Failure, failed
+
+        if report.failed:
+            self.failed = True
+            self.emit(failed(Failure("", "crashed", report.nodeid, error=str(report.longrepr)[-2000:])))
+
+    def _failure(self, item: pytest.Item, error: BaseException) -> Any:
+        from tinytorch.learn.checks import Failure
+        from tinytorch.learn.expect import Raised, Wrong
+
+        name = self.names[item.nodeid]
+        title = item.name
+        if isinstance(error, Wrong):
+            where = self._definition(name)
+            return Failure(
+                name,
+                "wrong",
+                title,
+                error.called,
+                error.given,
+                error.got,
+                error.expected,
+                error.difference,
+                **where,
+            )
+        called, given = "", []
+        if isinstance(error, Raised):
+            called, given = error.called, error.given
+            error = error.__cause__ or error
+        if isinstance(error, NotImplementedError) and str(error) in self.order:
+            stub = str(error)
+            return Failure(stub, "unwritten", title, called, given, error=f"{stub} is not written yet")
+        place = self.place(error)
+        if not place and not called:
+            called = "".join(traceback.format_exception_only(error)).strip()
+        where = place or self._definition(name)
+        return Failure(
+            name, "raised", title, called, given, error=f"{type(error).__name__}: {error}", **where
+        )
+
+    def _definition(self, name: str) -> dict[str, Any]:
+        """Where the learner's file defines an exercise."""
+        file = self.files.get(name)
+        return {"file": file, "line": self.written[file, name]} if file else {}
+
+    def place(self, error: BaseException) -> dict[str, Any]:
+        """The innermost place in the learner's files at which an error arose."""
+        frames: Sequence[Any] = [
+            f for f in traceback.extract_tb(error.__traceback__) if f.filename in self.works
+        ]
+        if not frames:
+            return {}
+        return {"file": frames[-1].filename, "line": frames[-1].lineno or 0, "source": frames[-1].line or ""}

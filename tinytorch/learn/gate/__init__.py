@@ -1,0 +1,1 @@
+"""The gate for lessons: that their checks tell right answers from wrong ones."""

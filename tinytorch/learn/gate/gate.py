@@ -1,0 +1,316 @@
+"""The gate for lessons, `python -m tinytorch.learn.gate [LESSON ...]`: their checks tell right from wrong.
+
+For each lesson: the text (readme), the shape of its exercises (form), each stub fails by name (stubs), the
+reference passes, also on other seeds (reference), right answers written differently pass (alternatives),
+hand-written wrong ones fail (mutants), the checks need nothing of later lessons (later), empty and constant
+answers fail (empty), and of mutants that a library makes at least 90 % fail, the rest being listed
+(generated).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tinytorch.errors import LearnError
+from tinytorch.learn.checks import Report, task_for
+from tinytorch.learn.course import Course, Exercise, Lesson, course
+from tinytorch.learn.gate import mutants as made
+from tinytorch.learn.gate import readme as text
+from tinytorch.learn.gate.forks import Job, run_all
+from tinytorch.learn.graft import Piece, functions, parse
+
+KILLED = 0.9  # of the generated mutants, at least
+LINES = 25  # of an exercise's body, about: a few more are let pass
+MORE_SEEDS = 2  # on which the reference and the alternatives are run besides the day's
+PARTS = ("form", "readme", "reference", "stubs", "alternatives", "mutants", "later", "empty", "generated")
+
+
+@dataclass
+class Verdict:
+    """What the gate found for one part of a lesson."""
+
+    done: int = 0
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+Verdicts = dict[tuple[str, str], Verdict]
+
+
+class Gate:
+    """The runs that some lessons need, and what came of them."""
+
+    def __init__(
+        self, course: Course, lessons: Sequence[Lesson], seed: int, only: str | None, folder: Path
+    ) -> None:
+        self.course, self.lessons, self.seed, self.folder = course, lessons, seed, folder
+        self.only = only
+        self.verdicts: Verdicts = {}
+        self.killed: dict[str, list[tuple[made.Mutant, bool]]] = {}
+
+    def verdict(self, lesson: Lesson, part: str) -> Verdict:
+        """The verdict to enter something into."""
+        return self.verdicts.setdefault((lesson.label, part), Verdict())
+
+    def exercises(self, lesson: Lesson) -> list[Exercise]:
+        """Those that are looked at."""
+        return [e for e in lesson.exercises if self.only in (None, e.name)]
+
+    # ------------------------------------------------------------ parts without runs
+
+    def form(self, lesson: Lesson) -> None:
+        """The shape of a lesson: how many exercises, how long, hints, and what covers each."""
+        verdict = self.verdict(lesson, "form")
+        verdict.done = len(lesson.exercises)
+        if not 5 <= len(lesson.exercises) <= 12:
+            verdict.problems.append(f"{len(lesson.exercises)} exercises; 5 to 12 are wanted")
+        groups: dict[str, set[str]] = {}
+        mutated = {name for path in _files(lesson, "mutants") for name in _names(path)}
+        for path in _files(lesson, "alternatives"):
+            for name in _names(path):
+                groups.setdefault(lesson.exercise(name).group, set()).add(path.name)
+        for exercise in lesson.exercises:
+            lines = made.lines_of(exercise)
+            if lines > LINES + 5:
+                verdict.problems.append(f"{exercise.name} has {lines} lines")
+            if len(exercise.hints) != 3:
+                verdict.problems.append(f"{exercise.name} has {len(exercise.hints)} hints, not three")
+            if exercise.name not in mutated:
+                verdict.problems.append(f"{exercise.name} has no hand-written mutant")
+            if len(groups.get(exercise.group, ())) < 2:
+                verdict.problems.append(f"group {exercise.group} ({exercise.name}) has no two alternatives")
+
+    def readme(self, lesson: Lesson) -> None:
+        """The text of a lesson."""
+        verdict = self.verdict(lesson, "readme")
+        verdict.done = 1
+        verdict.problems += text.problems(lesson)
+
+    # ------------------------------------------------------------ parts that run checks
+
+    def reference(self, lesson: Lesson) -> Iterator[Job]:
+        """The reference passes, on the seed of the day and on others."""
+        for seed in (self.seed, *range(1, 1 + MORE_SEEDS)):
+            yield self._job(lesson, "reference", [], True, f"seed {seed}", seed=seed, stop=False)
+
+    def stubs(self, lesson: Lesson) -> Iterator[Job]:
+        """Each exercise's stub alone fails its own checks, by name."""
+        for e in self.exercises(lesson):
+            yield self._job(lesson, "stubs", [Piece(e.module, e.name, None)], e.name, e.name, exercise=e.name)
+
+    def later(self, lesson: Lesson) -> Iterator[Job]:
+        """The checks pass though all later lessons are stubs; an exercise's, though those after it are."""
+        later = [
+            Piece(e.module, e.name, None) for after in self.course.after(lesson) for e in after.exercises
+        ]
+        yield self._job(lesson, "later", later, True, "all later lessons stubbed", stop=False)
+        for i, e in enumerate(lesson.exercises[:-1]):
+            rest = [Piece(n.module, n.name, None) for n in lesson.exercises[i + 1 :]]
+            if e in self.exercises(lesson):
+                yield self._job(
+                    lesson, "later", rest, True, f"{e.name} without the exercises after it", exercise=e.name
+                )
+
+    def alternatives(self, lesson: Lesson) -> Iterator[Job]:
+        """Right answers that are written differently pass, on several seeds."""
+        for path in _files(lesson, "alternatives"):
+            for seed in (self.seed, *range(1, 1 + MORE_SEEDS)):
+                pieces = _pieces(lesson, path)
+                yield self._job(
+                    lesson, "alternatives", pieces, True, f"{path.name}, seed {seed}", seed=seed, stop=False
+                )
+
+    def mutants(self, lesson: Lesson) -> Iterator[Job]:
+        """Wrong answers fail."""
+        for path in _files(lesson, "mutants"):
+            pieces = _pieces(lesson, path)
+            if self.only is None or any(p.name == self.only for p in pieces):
+                yield self._job(lesson, "mutants", pieces, False, path.name, first=pieces[0].name)
+
+    def empty(self, lesson: Lesson) -> Iterator[Job]:
+        """Answers that are empty or constant fail the exercise's own checks."""
+        for exercise in self.exercises(lesson):
+            batch = list(made.constant_answers(exercise))
+            yield self._batch(lesson, "empty", exercise, batch)
+
+    def generated(self, lesson: Lesson) -> Iterator[Job]:
+        """Mutants that a library makes fail."""
+        for exercise in self.exercises(lesson):
+            batch = made.generated(exercise)
+            self.killed.setdefault(lesson.label, [])
+            if batch:
+                yield self._batch(lesson, "generated", exercise, batch)
+
+    def _batch(self, lesson: Lesson, part: str, exercise: Exercise, batch: list[made.Mutant]) -> Job:
+        job = self._job(lesson, part, [], None, exercise.name, exercise=exercise.name)
+        job.mutants = [(str(self._write(m, i, part)), exercise.id) for i, m in enumerate(batch)]
+        job.timeout = 600.0
+        job.note.batch = batch
+        return job
+
+    def _write(self, mutant: made.Mutant, number: int, part: str) -> Path:
+        name = f"{mutant.exercise.lesson}-{mutant.exercise.name}-{part}-{number}.py"
+        path = self.folder / name
+        path.write_text(mutant.text, encoding="utf-8")
+        return path
+
+    def _job(
+        self,
+        lesson: Lesson,
+        part: str,
+        pieces: Sequence[Piece],
+        want: bool | str | None,
+        name: str,
+        *,
+        exercise: str | None = None,
+        first: str | None = None,
+        seed: int | None = None,
+        stop: bool = True,
+    ) -> Job:
+        task = task_for(
+            lesson,
+            pieces,
+            exercise=exercise,
+            first=first,
+            seed=self.seed if seed is None else seed,
+            stop_at_first=stop,
+        )
+        return Job(name, lesson, task, note=Note(part, want))
+
+    # ------------------------------------------------------------ what came of a run
+
+    def enter(self, job: Job, report: Report) -> list[Job]:
+        """Enter the report of a run; returns the runs that have to follow."""
+        note: Note = job.note
+        verdict = self.verdict(job.lesson, note.part)
+        if note.batch:
+            return self._enter_batch(job, report, verdict)
+        verdict.done += 1
+        failure = report.failure
+        if note.mutant is not None:
+            self._enter_mutant(job, note, killed=failure is not None)
+        elif note.want is False and failure is None:
+            verdict.problems.append(f"{job.name} passes")
+        elif note.want is True:
+            verdict.problems += [f"{job.name}: {_told(f)}" for f in report.failures]
+            if not report.total:
+                verdict.problems.append(f"{job.name}: there are no checks")
+        elif isinstance(note.want, str):
+            if failure is None:
+                verdict.problems.append(f"{job.name}: no check fails on its stub")
+            elif note.want not in (failure.exercise, failure.error.split(" ")[0]):
+                verdict.problems.append(f"{job.name}: the failure does not name it: {_told(failure)}")
+        return []
+
+    def _enter_batch(self, job: Job, report: Report, verdict: Verdict) -> list[Job]:
+        note: Note = job.note
+        follow = []
+        if report.failures:
+            verdict.problems.append(f"{job.name}: {_told(report.failures[0])}")
+        for number, mutant in enumerate(note.batch):
+            end = report.mutants.get(number, "none")
+            if end in ("killed", "late"):
+                verdict.done += 1
+                self._count(note.part, job.lesson, mutant, True)
+            elif end in ("survived", "whole"):
+                # by all checks of the lesson, with the package imported anew
+                pieces = [Piece(mutant.exercise.module, mutant.exercise.name, job.mutants[number][0])]
+                again = self._job(
+                    job.lesson, note.part, pieces, None, mutant.change, first=mutant.exercise.name
+                )
+                again.note.mutant = mutant
+                follow.append(again)
+        return follow
+
+    def _enter_mutant(self, job: Job, note: Note, killed: bool) -> None:
+        assert note.mutant is not None
+        self._count(note.part, job.lesson, note.mutant, killed)
+        if not killed and note.part == "empty":
+            text = f"{note.mutant.exercise.name} passes with a body of `{note.mutant.change}`"
+            self.verdict(job.lesson, "empty").problems.append(text)
+
+    def _count(self, part: str, lesson: Lesson, mutant: made.Mutant, killed: bool) -> None:
+        if part == "generated":
+            self.killed[lesson.label].append((mutant, killed))
+
+    def unlisted(self) -> list[made.Mutant]:
+        """Generated mutants that survived and that no survivors.toml lists."""
+        listed = {
+            (lesson.label, s.exercise, s.change) for lesson in self.lessons for s in made.survivors(lesson)
+        }
+        found = [m for mutants in self.killed.values() for m, killed in mutants if not killed]
+        return [m for m in found if (m.exercise.lesson, m.exercise.name, m.change) not in listed]
+
+    def conclude(self) -> None:
+        """Judge the generated mutants: how many were killed, and whether each survivor is listed."""
+        for lesson in self.lessons:
+            found = self.killed.get(lesson.label)
+            if not found:
+                continue
+            verdict = self.verdict(lesson, "generated")
+            dead = sum(killed for _, killed in found)
+            verdict.done = len(found)
+            verdict.notes.append(f"{dead} of {len(found)} killed, {dead / len(found):.1%}")
+            if dead < KILLED * len(found):
+                verdict.problems.append(f"only {dead} of {len(found)} killed; {KILLED:.0%} are wanted")
+        for mutant in self.unlisted():
+            verdict = self.verdict(self.course.lesson(mutant.exercise.lesson), "generated")
+            verdict.problems.append(f"{mutant.exercise.name}: survivor not listed: {mutant.change}")
+
+
+@dataclass
+class Note:
+    """What a run is for and what it must come to: pass (True), fail (False), or fail by this name."""
+
+    part: str
+    want: bool | str | None
+    batch: list[made.Mutant] = field(default_factory=list)
+    mutant: made.Mutant | None = None
+
+
+def _told(failure: Any) -> str:
+    what = failure.error or f"{failure.got}; expected {failure.expected}. {failure.difference}"
+    return f"{failure.exercise} [{failure.kind}] {failure.test} {failure.called} {what}"
+
+
+def _files(lesson: Lesson, folder: str) -> list[Path]:
+    return sorted((lesson.folder / folder).glob("*.py"))
+
+
+def _names(path: Path) -> list[str]:
+    """The exercises that a mutant or an alternative holds: its methods, and functions that are exercises."""
+    return [name for name, _ in functions(parse(path)) if _is_exercise(path, name)]
+
+
+def _is_exercise(path: Path, name: str) -> bool:
+    lesson = course().lesson(path.parents[1].name)
+    return any(name == e.name for e in lesson.exercises)
+
+
+def _pieces(lesson: Lesson, path: Path) -> list[Piece]:
+    found = [Piece(lesson.exercise(name).module, name, str(path)) for name in _names(path)]
+    if not found:
+        raise LearnError(f"{path} holds no exercise of lesson {lesson.label}")
+    return found
+
+
+def run_gate(gate: Gate, parts: Sequence[str], workers: int, on_done: Callable[[], None]) -> None:
+    """Run the parts that are asked for; the verdicts are in the gate afterwards."""
+    for lesson in gate.lessons:
+        for part in ("form", "readme"):
+            if part in parts:
+                getattr(gate, part)(lesson)
+                on_done()
+    names = [part for part in parts if part not in ("form", "readme")]
+    jobs = (job for lesson in gate.lessons for part in names for job in getattr(gate, part)(lesson))
+    follow: list[Job] = []
+    for job, report in run_all(jobs, workers):
+        follow += gate.enter(job, report)
+        on_done()
+    for job, report in run_all(follow, workers):
+        gate.enter(job, report)
+        on_done()
+    gate.conclude()

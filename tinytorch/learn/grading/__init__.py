@@ -1,0 +1,1 @@
+"""Grades for many workspaces: each in a box, on a package without the reference."""

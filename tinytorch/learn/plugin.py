@@ -1,0 +1,45 @@
+"""The pytest plugin of checks: their order, the seed of the day, and fresh random numbers for each."""
+
+from __future__ import annotations
+
+import os
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SEED = "TITO_SEED"
+
+
+def seed_of_the_day() -> int:
+    """The seed that checks draw their inputs from: TITO_SEED if that is set, else the date as a number."""
+    named = os.environ.get(SEED)
+    return int(named) if named else int(time.strftime("%Y%m%d"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", "exercise(*names): the exercises that a check needs")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Show the seed."""
+    return f"seed of the inputs: {seed_of_the_day()}"
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Random numbers of its own for each check, from the seed of the day."""
+    return np.random.default_rng([seed_of_the_day(), zlib.crc32(request.node.name.encode())])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Let checks import the helpers that lie beside them."""
+    import sys
+
+    folder = str(Path(collector.path).parent)
+    if Path(collector.path).name.startswith("test_") and folder not in sys.path:
+        sys.path.insert(0, folder)

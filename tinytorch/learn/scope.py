@@ -1,0 +1,146 @@
+"""An exercise in its module: where it stands there, and what names it finds, as imports for an editor."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import tinytorch
+from tinytorch.errors import LearnError
+from tinytorch.learn.course import Exercise
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+OTHERS = {"overload", "setter", "deleter"}  # decorators of definitions that share a function's name
+Alias = tuple[str, str]  # a name in its module, and the name it goes by here
+
+
+def module_file(module: str) -> Path:
+    """The file of a module of the package; raises LearnError where there is none."""
+    place = Path(tinytorch.__path__[0]).joinpath(*module.split(".")[1:])
+    for path in (place.with_suffix(".py"), place / "__init__.py"):
+        if path.is_file():
+            return path
+    raise LearnError(f"the package has no module {module}: update TinyTorch, or mend lesson.toml")
+
+
+def module_source(module: str) -> str:
+    """The text of a module of the package, read from its file; raises LearnError."""
+    return module_file(module).read_text(encoding="utf-8")
+
+
+def find(tree: ast.Module, name: str) -> Function | None:
+    """The function of a qualified name: the last one, not counting overloads, setters and deleters."""
+    owner, _, last = name.rpartition(".")
+    found: Function | None = None
+    for node in tree.body:
+        if not owner:
+            found = _taken(node, last) or found
+        elif isinstance(node, ast.ClassDef) and node.name == owner:
+            for inner in node.body:
+                found = _taken(inner, last) or found
+    return found
+
+
+def _taken(node: ast.stmt, name: str) -> Function | None:
+    if not isinstance(node, Function) or node.name != name:
+        return None
+    decorators = {ast.unparse(d).rpartition(".")[2] for d in node.decorator_list}
+    return None if decorators & OTHERS else node
+
+
+def span(node: Function) -> tuple[int, int]:
+    """First and last line of a function, its decorators included."""
+    return min([node.lineno, *(d.lineno for d in node.decorator_list)]), node.end_lineno or node.lineno
+
+
+def imports(exercises: Sequence[Exercise], width: int) -> str:
+    """Import statements for all that the exercises' modules have in scope, but what the work file defines.
+
+    A module's private names are there only where an exercise's docstring speaks of them. Lines are at most
+    `width` columns where the names allow; the order is that of isort.
+    """
+    defined = {exercise.name.split(".")[0] for exercise in exercises}
+    spoken_of = set(re.findall(r"\b_\w+", "\n".join(map(_docstring, exercises))))
+    straight: dict[Alias, None] = {}
+    chosen: dict[str, tuple[str, str]] = {}  # (module, name there); the first one wins
+    for module in dict.fromkeys(exercise.module for exercise in exercises):
+        for source, name, known_as in _scope(module):
+            if known_as in defined or (known_as.startswith("_") and known_as not in spoken_of):
+                continue
+            if not name:
+                straight[source, known_as] = None
+            else:
+                chosen.setdefault(known_as, (source, name))
+    by_module: dict[str, list[Alias]] = {}
+    for known_as, (source, name) in chosen.items():
+        by_module.setdefault(source, []).append((name, known_as))
+    groups: dict[int, list[str]] = {}
+    for source, known_as in sorted(straight):
+        alias = f" as {known_as}" if known_as != source else ""
+        groups.setdefault(_rank(source), []).append(f"import {source}{alias}\n")
+    for source in sorted(by_module):
+        groups.setdefault(_rank(source), []).append(_from(source, sorted(by_module[source]), width))
+    return "\n".join("".join(lines) for _, lines in sorted(groups.items()))
+
+
+def _docstring(exercise: Exercise) -> str:
+    function = find(ast.parse(module_source(exercise.module)), exercise.name)
+    return (function and ast.get_docstring(function)) or ""
+
+
+def _scope(module: str) -> Iterator[tuple[str, str, str]]:
+    """(module, name in it or "", name here) of all that a module imports and defines at its top level."""
+    for node in _statements(ast.parse(module_source(module)).body):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, "", alias.asname or alias.name
+        elif isinstance(node, ast.ImportFrom):
+            source = node.module or ""
+            if source != "__future__":
+                for alias in node.names:
+                    if alias.name != "TYPE_CHECKING":
+                        yield source, alias.name, alias.asname or alias.name
+        else:
+            for name in _names(node):
+                yield module, name, name
+
+
+def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Statements at top level, those under `if TYPE_CHECKING:` and the like among them."""
+    for node in body:
+        if isinstance(node, ast.If):
+            yield from _statements(node.body)
+        else:
+            yield node
+
+
+def _names(node: ast.stmt) -> list[str]:
+    """What a definition or an assignment to plain names binds, dunders left out."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        names = [node.name]
+    elif isinstance(node, ast.Assign):
+        parts = [part for target in node.targets for part in ast.walk(target)]
+        names = [part.id for part in parts if isinstance(part, ast.Name)]
+    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        names = [node.target.id]
+    else:
+        names = []
+    return [name for name in names if not name.startswith("__")]
+
+
+def _rank(module: str) -> int:
+    top = module.split(".")[0]
+    return 0 if top in sys.stdlib_module_names else 2 if top == "tinytorch" else 1
+
+
+def _from(source: str, names: Sequence[Alias], width: int) -> str:
+    listed = ", ".join(name if name == known_as else f"{name} as {known_as}" for name, known_as in names)
+    line = f"from {source} import {listed}\n"
+    if len(line) <= width + 1:
+        return line
+    inside = textwrap.fill(listed, width, initial_indent="    ", subsequent_indent="    ")
+    return f"from {source} import (\n{inside},\n)\n"
