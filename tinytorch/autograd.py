@@ -182,7 +182,7 @@ def topological_order(root: Node, edge: Set[Node] = frozenset()) -> list[Node]:
                     "backward: an earlier backward freed the graph. Pass retain_graph=True to the first."
                 )
             if node not in edge:
-                for t in node.inputs:
+                for t in reversed(node.inputs):  # so that the last input's gradient is followed first
                     source = t._node
                     if source is not None and source not in seen:
                         stack.append(source)

@@ -135,6 +135,35 @@ def test_what_is_not_written_is_never_called_passed(work: Path, capsys: pytest.C
     assert "passed" not in shown(capsys)
 
 
+def test_skipped_checks_are_not_called_passed(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checks = Path(os.environ["TITO_LESSONS"]) / "01_shapes" / "checks" / "test_all.py"
+    text = checks.read_text().replace(
+        "def test_flops():\n", "def test_flops():\n    pytest.skip('no clock')\n"
+    )
+    checks.write_text(text.replace("import numpy", "import pytest\nimport numpy", 1))
+    solved(work)
+    assert run(["check"]) == 1
+    text = shown(capsys)
+    assert "all 4 exercises pass" not in text
+    assert "Checks did not run, or not to their end: MatMul.flops.\n" in text
+
+
+def test_a_hint_shown_while_checks_run_is_kept(work: Path, workspace: Workspace) -> None:
+    tell = f"import json, pathlib; p = pathlib.Path({str(workspace.state / 'progress.json')!r})"
+    body = f"    {tell}\n    p.write_text(json.dumps({{'hints': {{'a:b': 1}}}}))\n    return (3, 4)\n"
+    answer(work, "broadcast", f"def broadcast(op, *shapes):\n{body}")
+    assert run(["check"]) == 1
+    assert load(workspace).hints == {"a:b": 1}
+
+
+def test_a_seed_that_is_none(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TITO_SEED", "-3")
+    assert run(["check"]) == 1
+    assert "TITO_SEED is '-3': it must be a whole number" in capsys.readouterr().err
+
+
 def test_an_exercise_deleted_from_the_file(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     work.write_text("x = 1\n")
     assert run(["check"]) == 1
@@ -182,7 +211,7 @@ def test_code_of_earlier_lessons_runs_too(work: Path, capsys: pytest.CaptureFixt
     capsys.readouterr()
     assert run(["check", "layers"]) == 0
     text = shown(capsys)
-    assert "lesson 01 not passed yet: the package stands in" in text
+    assert "lesson 01 not passed yet: what you wrote there runs" in text
     assert "Next: tito milestone" in text
     answer(work, "broadcast", "def broadcast(op, *shapes):\n    raise RuntimeError('mine')\n")
     solved(work, "Spec.nbytes")
@@ -197,7 +226,7 @@ def test_a_lesson_that_is_not_started(workspace: Workspace, capsys: pytest.Captu
     assert run(["check", "2"]) == 1
     assert 'lesson 02 is not started; "tito start 02"' in capsys.readouterr().err
     assert run(["check", "9"]) == 1
-    assert "there is no lesson '9'" in capsys.readouterr().err
+    assert "there is no lesson 9" in capsys.readouterr().err
 
 
 def test_as_a_program_on_a_plain_console(workspace: Workspace, work: Path) -> None:
@@ -239,6 +268,28 @@ def test_a_save_is_seen_once_it_is_whole(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         look()
     assert seen == ["a", "abc", "abcd"]
+
+
+def test_watching_outlives_a_file_that_is_moved_away(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aside = work.with_suffix(".bak")
+
+    def steps(files: object) -> Iterator[None]:
+        yield
+        work.rename(aside)
+        yield
+        aside.rename(work)
+        solved(work)
+        yield
+
+    monkeypatch.setattr("tinytorch.cli.watch.saves", steps)
+    for lesson in (["1"], []):
+        assert run(["watch", *lesson]) == 0
+        text = shown(capsys)
+        assert "started" in text
+        assert text.count("Watching;") == 3
+        assert "all 4 exercises pass" in text
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")

@@ -150,3 +150,18 @@ def test_a_reader_that_goes_away() -> None:
 
 def test_the_group_is_a_click_group() -> None:
     assert tito.list_commands(click.Context(tito)) == list(EVERY)
+
+
+def test_in_a_workspace_measurements_say_whose_code_they_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["timeit", "1 + 1", "--runs", "3"]) == 0
+    assert "on your code" not in capsys.readouterr().err
+    (tmp_path / "tito.toml").write_text("version = 1\n", encoding="utf-8")
+    assert run(["timeit", "1 + 1", "--runs", "3"]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("tito: this runs the package; on your code: tito run -m tinytorch timeit ...\n")
+    monkeypatch.setitem(sys.modules, "tito_graft", sys)
+    assert run(["timeit", "1 + 1", "--runs", "3"]) == 0
+    assert "on your code" not in capsys.readouterr().err

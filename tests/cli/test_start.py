@@ -12,9 +12,9 @@ import pytest
 from tests.learn.tiny import LAYERS, SHAPES, in_course, lesson_of, solve, tito, write_course
 from tinytorch.cli.main import run
 from tinytorch.learn.course import course
-from tinytorch.learn.graft import read_work
 from tinytorch.learn.progress import load
 from tinytorch.learn.stubs import stub_file
+from tinytorch.learn.work import read_work
 from tinytorch.learn.workspace import Workspace, begin
 
 ONE = "tinytorch.ops.spec:broadcast"

@@ -11,7 +11,8 @@ import pytest
 from tests.learn.tiny import SHAPES, in_course, lesson_of, solve, tito, write_course
 from tinytorch.cli.main import run
 from tinytorch.learn.course import course
-from tinytorch.learn.progress import load
+from tinytorch.learn.progress import load, now
+from tinytorch.learn.stubs import stub_file
 from tinytorch.learn.workspace import Workspace, begin
 
 
@@ -50,7 +51,8 @@ def test_the_road(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> N
     text = capsys.readouterr().out
     assert "01  Shapes  ###.........  1 of 4\n02  Layers  ............  1 exercise\n" in text
     assert "1 of 5 exercises done\n" in text
-    assert text.endswith("Next: Spec.nbytes in work/01_shapes.py, then: tito check 01\n")
+    end = "Next: Spec.nbytes in work/01_shapes.py, then: tito check 01\n0 of 5 milestones passed\n"
+    assert text.endswith(end)
 
 
 def test_a_lesson_that_is_done(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,7 +61,7 @@ def test_a_lesson_that_is_done(workspace: Workspace, capsys: pytest.CaptureFixtu
     assert run(["status"]) == 0
     text = capsys.readouterr().out
     assert "01  Shapes  ############  done\n" in text
-    assert text.endswith("Next: tito start 02\n")
+    assert text.endswith("Next: tito start 02\n0 of 5 milestones passed\n")
 
 
 def test_what_is_no_longer_in_the_file_is_not_done(
@@ -69,7 +71,7 @@ def test_what_is_no_longer_in_the_file_is_not_done(
     assert run(["status"]) == 0
     text = capsys.readouterr().out
     assert "0 of 5 exercises done" in text
-    assert text.endswith("Next: tito start 01\n")
+    assert text.endswith("Next: tito start 01\n0 of 5 milestones passed\n")
 
 
 def test_the_road_with_a_file_that_cannot_be_read(
@@ -217,3 +219,26 @@ def test_the_doctor_says_what_to_mend(workspace: Workspace) -> None:
 
 def test_the_fixture_is_a_course(workspace: Workspace) -> None:
     assert SHAPES.count("[[exercise]]") == len(course().lessons[0].exercises)
+
+
+def test_the_road_of_the_course_that_ships(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = begin(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    progress = load(workspace)
+    for label in ("01", "02", "03", "04"):
+        one = course().lesson(label)
+        path = workspace.file(one)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(stub_file(one), encoding="utf-8")
+        solve(path, one)
+        progress.enter(one, [e.name for e in one.exercises], [])
+    progress.save()
+    assert run(["status"]) == 0
+    end = "Next: tito start 05\n0 of 5 milestones passed; ready: tito milestone 1957\n"
+    assert capsys.readouterr().out.endswith(end)
+    progress.milestones["1957_perceptron"] = now()
+    progress.save()
+    assert run(["status"]) == 0
+    assert capsys.readouterr().out.endswith("\n1 of 5 milestones passed\n")

@@ -11,9 +11,7 @@ It says how long each took and what failed, goes on all the same, and exits with
 from __future__ import annotations
 
 import argparse
-import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,13 +19,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.learn.tiny import tito
 from tinytorch import console
 from tinytorch.learn.course import Lesson, course
 from tinytorch.learn.milestone import Milestone, find, milestones
 from tinytorch.learn.stubs import paste, reference
 
-ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = "from tinytorch.cli import main; main()"
 SHOWN = 40  # last lines of a command that failed
 
 
@@ -42,19 +39,11 @@ class Learner:
     def tito(self, *arguments: str, fails: bool = False) -> str:
         """The output of a command in the workspace, which should pass, or fail where that is said."""
         begun = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, *arguments],
-            cwd=self.root,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
+        code, said = tito(None, self.root, *arguments, PYTHONIOENCODING="utf-8")
         self.seconds.setdefault(arguments[0], []).append(time.perf_counter() - begun)
-        said = done.stdout.decode("utf-8")
-        if (done.returncode != 0) != fails:
+        if (code != 0) != fails:
             last = "\n".join(said.splitlines()[-SHOWN:])
-            self.fail(f"tito {' '.join(arguments)} ended with {done.returncode}:\n{last}")
+            self.fail(f"tito {' '.join(arguments)} ended with {code}:\n{last}")
         return said
 
     def fail(self, what: str) -> None:

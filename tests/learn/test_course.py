@@ -35,7 +35,7 @@ def test_a_lesson_has_many_names(tiny: Course, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("shape", "Did you mean shapes"), ("7", "there are: 01, shapes, 02")]
+    ("text", "words"), [("shape", "Did you mean shapes"), ("7", "there is no lesson 7; they are 01 to 02")]
 )
 def test_a_lesson_that_is_not_there(tiny: Course, text: str, words: str) -> None:
     with pytest.raises(LearnError, match=words):

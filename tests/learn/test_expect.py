@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tinytorch as tt
+import tinytorch.nn
 from tinytorch.errors import ShapeError
 from tinytorch.learn import expect
 from tinytorch.learn.expect import Raised, Wrong, show
@@ -43,20 +44,26 @@ def test_close_passes_what_is_near_and_returns_it() -> None:
 def test_the_first_difference_is_named() -> None:
     wrong = _wrong(lambda: expect.close("A", A + np.eye(2, 3)))
     assert wrong.called == "A"
-    assert wrong.difference == "Element [0, 0] is 0.0 and should be 1.0; 2 of 6 elements differ."
+    assert wrong.difference == "Element [0, 0] is 0 and should be 1; 2 of 6 elements differ."
     assert wrong.got == "float64 (2, 3) [0. 1. 2. 3. 4. 5.]"
+
+
+def test_close_numbers_are_shown_with_the_digits_that_differ() -> None:
+    wrong = _wrong(lambda: expect.close("0.1234567890123", 0.12345678902, rtol=0, atol=0))
+    assert wrong.difference == "It is 0.123456789012 and should be 0.12345678902."
+    assert "is 0.333333 and should be 0.5." in _wrong(lambda: expect.close("1 / 3", 0.5)).difference
 
 
 @pytest.mark.parametrize(
     ("call", "want", "difference"),
     [
         ("A", A.T, "Shape (2, 3) is not (3, 2)."),
-        ("None", A, "That is not numbers."),
+        ("None", A, "Nothing was returned: is a return missing?"),
         ("'text'", 1.0, "That is not numbers."),
         ("[[1, 2], [3]]", A, "That is not numbers."),
-        ("1.0", 2.0, "It is 1.0 and should be 2.0."),
+        ("1.0", 2.0, "It is 1 and should be 2."),
         ("A.sum(0)", A.sum(1), "Shape (3,) is not (2,)."),
-        ("np.inf", 1.0, "It is inf and should be 1.0."),
+        ("np.inf", 1.0, "It is inf and should be 1."),
     ],
 )
 def test_what_is_not_close(call: str, want: Any, difference: str) -> None:
@@ -171,3 +178,25 @@ def test_gradient_agrees_with_differences(request: pytest.FixtureRequest) -> Non
 )
 def test_values_are_shown_in_a_line(thing: Any, text: str) -> None:
     assert show(thing) == text
+
+
+def test_arrays_within_lists_tuples_and_dicts() -> None:
+    expect.equal("[np.array([1, 2])]", [[1, 2]])
+    expect.equal("(A, {'a': [A, 1]}, 'x')", (A, {"a": [A, 1]}, "x"))
+    expect.equal("[tt.nn.Parameter(A)]", [A])
+    expect.close("{'a': A, 'b': 1.0}", {"a": A + 1e-9, "b": 1.0})
+    wrong = _wrong(lambda: expect.equal("[np.array([1, 2]), 5]", [[1, 3], 5]))
+    assert wrong.called == "[np.array([1, 2]), 5][0]"
+    assert wrong.difference.startswith("Element [1] is 2 and should be 3")
+    assert _wrong(lambda: expect.equal("[A]", [A, A])).difference == "Length 1 is not 2."
+    assert "type list" in _wrong(lambda: expect.equal("[A]", (A,))).difference
+    assert _wrong(lambda: expect.equal("{'a': A}", {"b": A})).difference == "Its keys are a and should be b."
+    assert _wrong(lambda: expect.close("{'a': A}", {"a": A + 1})).called == "{'a': A}['a']"
+
+
+def test_numbers_that_make_no_array() -> None:
+    ragged = [[1.0, 2.0], [3.0]]
+    expect.close("[[1.0, 2.0], [3.0]]", ragged)
+    expect.close("[np.array([1.0, 2.0]), [3.0]]", ragged)
+    assert _wrong(lambda: expect.close("A", ragged)).difference == "That is one array, not 2 values."
+    assert _wrong(lambda: expect.equal("np.float64(1)", "abc")).expected == "'abc'"

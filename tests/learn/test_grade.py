@@ -14,7 +14,7 @@ import pytest
 
 from tests.learn import hostile
 from tinytorch.errors import LearnError
-from tinytorch.learn import graft
+from tinytorch.learn import work
 from tinytorch.learn.course import Course, read_course
 from tinytorch.learn.grading import review as grade_review
 from tinytorch.learn.grading.child import signed, verified
@@ -23,7 +23,6 @@ from tinytorch.learn.grading.grade import Grader, Plan, allowed, chosen, submiss
 from tinytorch.learn.grading.package_copy import copy_checks, package_without, without_bodies
 from tinytorch.learn.grading.results import gradescope, write
 
-CAUGHT = hostile.HONEST.replace("return a + b", "return a - b")
 SLOW = hostile.HONEST.replace("return a + -b", "while True: pass")
 
 
@@ -41,8 +40,8 @@ def test_hidden_checks_given_lessons_and_partial_answers(course: Course, tmp_pat
         "one hangs": SLOW,
         "broken": "class Add:\n  def forward(self, a, b)\n    return a",
     }
-    for name, work in works.items():
-        hostile.write_workspace(tmp_path / "students" / name, work, "class Mul: pass\n")
+    for name, text in works.items():
+        hostile.write_workspace(tmp_path / "students" / name, text, "class Mul: pass\n")
     first, second = course.lessons
     plan = Plan(course, (first,), (second,), tmp_path / "hidden", seed=3, timeout=3.0)
     with Grader(plan) as grader:
@@ -76,6 +75,40 @@ def test_hidden_checks_given_lessons_and_partial_answers(course: Course, tmp_pat
         "failed",
         "passed",
     ]
+
+
+def test_trouble_with_one_submission_costs_that_one_alone(
+    course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ann", "bob", "eve"):
+        hostile.write_workspace(tmp_path / name, hostile.HONEST)
+    work = Path("work", "01_first.py")
+    (tmp_path / "bob" / work).write_bytes(bytes(1000))
+    with Grader(Plan(course, course.lessons[:1])) as grader:
+        token = iter(["a", "b/c", "d"])  # the folder of bob's files cannot be made
+        monkeypatch.setattr("tinytorch.learn.grading.grade.secrets.token_hex", lambda _: next(token))
+        grades = grader.all(submissions(tmp_path), 1, lambda _: None)
+    assert [grade.score for grade in grades] == [6, 0, 6]
+    assert [mark.status for mark in grades[1].marks] == ["failed"] * 3
+    assert "could not be graded" in grades[1].notes[0]
+
+
+def test_a_file_that_cannot_be_read_costs_its_lesson(
+    course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = hostile.write_workspace(tmp_path / "ann", hostile.HONEST, hostile.HONEST_SECOND)
+    refused, read = place / "work" / "01_first.py", Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:  # root may read whatever there is, so the system's refusal is played
+        if path == refused:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    with Grader(Plan(course, course.lessons)) as grader:
+        monkeypatch.setattr(Path, "read_bytes", read_bytes)
+        grade = grader.grade("ann", place)
+    assert grade.score == 4
+    assert "01_first.py cannot be read: Permission denied" in grade.marks[0].text
 
 
 def test_checks_that_the_reference_fails_are_refused(course: Course, tmp_path: Path) -> None:
@@ -226,26 +259,26 @@ def test_the_review_lets_pass(code: str) -> None:
 
 
 def test_the_review_follows_helpers_and_ignores_the_unused(course: Course, tmp_path: Path) -> None:
-    work = tmp_path / "w.py"
-    work.write_text(
+    file = tmp_path / "w.py"
+    file.write_text(
         "import os\nimport inspect\ndef helper():\n    return os.getpid()\n"
         "class Add:\n    def forward(self, a, b):\n        return helper()\n"
         "class Sub:\n    def forward(self, a, b):\n        return a - b\n"
         "class Mul:\n    def forward(self, a, b):\n        raise NotImplementedError\n"
     )
     wanted: dict[str, set[str]] = {name: set() for name in ("Add.forward", "Sub.forward", "Mul.forward")}
-    found = grade_review.review(str(work), wanted, graft)["exercises"]
+    found = grade_review.review(str(file), wanted, work)["exercises"]
     assert found["Add.forward"] == [(1, "import os"), (4, "os")]
     assert found["Sub.forward"] == []
     assert "Mul.forward" not in found
     wanted["Add.forward"] = {"import os", "os"}
-    assert grade_review.review(str(work), wanted, graft)["exercises"]["Add.forward"] == []
+    assert grade_review.review(str(file), wanted, work)["exercises"]["Add.forward"] == []
 
 
 @pytest.mark.parametrize("text", ["def f(:", "\0", "x = " + "(" * 5000, "-" * 200_000 + "1"])
 def test_the_review_survives(text: str, tmp_path: Path) -> None:
     (tmp_path / "w.py").write_text(text)
-    assert "error" in grade_review.review(str(tmp_path / "w.py"), {"f": set()}, graft)
+    assert "error" in grade_review.review(str(tmp_path / "w.py"), {"f": set()}, work)
 
 
 def test_what_the_reference_needs_is_allowed(course: Course) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.learn import hostile
-from tinytorch.learn import graft
+from tinytorch.learn import work
 from tinytorch.learn.course import read_course
 from tinytorch.learn.grading import review as grade_review
 from tinytorch.learn.grading.grade import Grader, Plan, submissions
@@ -241,5 +241,5 @@ def test_none_passes_and_none_harms_the_honest_one(folder: Path) -> None:
 )
 def test_the_review_sees_what_reaches_out(folder: Path, name: str) -> None:
     path = folder / "students" / name / "work" / "01_first.py"
-    found = grade_review.review(str(path), {"Add.forward": set()}, graft)
+    found = grade_review.review(str(path), {"Add.forward": set()}, work)
     assert found["exercises"]["Add.forward"]

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from tinytorch.learn.graft import Clash, Piece, graft, pieces_of, ran, read_work
+from tinytorch.learn.graft import ran
+from tinytorch.learn.splice import graft
+from tinytorch.learn.work import Clash, Piece, pieces_of, read_work
 
 MODULE = '''
 """A module."""
@@ -140,9 +142,154 @@ def test_helpers_and_imports_come_along_if_they_are_used(tmp_path: Path) -> None
     """
     scope = _run(tmp_path, work, "Thing.tell")
     assert scope["Thing"]().tell() == 107
-    assert "unused" not in scope
-    assert scope["helper"].__code__.co_filename.endswith("01_work.py")
+    assert not [name for name in scope if "unused" in name or name == "helper"]
+    helper = scope["_tito0_helper"]
+    assert (helper.__name__, helper.__code__.co_qualname) == ("helper", "helper")
+    assert helper.__code__.co_filename.endswith("01_work.py")
     assert scope["Thing"].more.__code__.co_filename.endswith("01_work.py")
+
+
+def test_all_that_makes_a_helper_comes_along(tmp_path: Path) -> None:
+    work = """
+    import os.path
+    UNITS = []
+    TABLE = {}
+    K = 1
+    K += 1
+    for unit in ("a", "b"):
+        UNITS.append(unit)
+    TABLE["x"] = [K]
+    try:
+        import no_module_of_this_name as fast
+    except ImportError:
+        fast = None
+    if (Z := 3) > 2:
+        W = Z + 1
+    calls = 0
+    print("a remark that nobody needs")
+
+    class Helper:
+        limit = 5
+        def all(self):
+            return [K, UNITS, TABLE, fast, W, self.limit]
+
+    def count():
+        global calls
+        calls += 1
+        return calls
+
+    def double(x):
+        K = 10
+        return Helper().all() + [K, count(), count(), os.path.join("a", "b"), [K for K in (7,)]]
+    """
+    made = _run(tmp_path, work, "double")["made"]
+    assert made == [2, ["a", "b"], {"x": [2]}, None, 4, 5, 10, 1, 2, "a/b", [7]]
+
+
+def test_a_helper_may_have_any_name(tmp_path: Path) -> None:
+    work = (
+        "SCALE = 3\nmath = 4\ndef len(x):\n    return x\n\ndef double(x):\n    return SCALE * len(x) + math\n"
+    )
+    scope = _run(tmp_path, work, "double")
+    assert scope["made"] == 16.0
+    assert scope["SCALE"] == 2.0
+    assert scope["math"].floor(2.5) == 2
+    assert scope["slow"](1) == 2
+
+
+def test_what_a_learner_adds_to_a_class(tmp_path: Path) -> None:
+    work = """
+    STEP = 2
+
+    class Thing:
+        MAGIC = STEP * 20
+
+        def tell(self):
+            return self.MAGIC + self.more()
+
+        @staticmethod
+        def more():
+            return STEP
+    """
+    assert _run(tmp_path, work, "Thing.tell")["Thing"]().tell() == 42
+
+
+@pytest.mark.parametrize(
+    ("member", "name"), [("size = 9", "Thing.size"), ("def area(self): return 1", "Thing.area")]
+)
+def test_a_member_that_the_class_has_is_refused(tmp_path: Path, member: str, name: str) -> None:
+    work = f"class Thing:\n    {member}\n    def tell(self):\n        return 'x'\n"
+    with pytest.raises(Clash, match=f"{name} is in m already, and not an exercise") as caught:
+        _run(tmp_path, work, "Thing.tell")
+    assert (Path(caught.value.file).name, caught.value.line) == ("01_work.py", 2)
+    assert _run(tmp_path, work, "Thing.tell", others=(name,))["Thing"]().tell() == "x"
+
+
+def test_two_classes_of_one_name(tmp_path: Path) -> None:
+    work = """
+    class Thing:
+        def tell(self):
+            return "mine"
+
+    class Thing:
+        def forward(self):
+            return self.size
+
+        def size(self):
+            return 1
+    """
+    scope = _run(tmp_path, work, "Thing.tell", others=("Thing.forward",))
+    assert scope["Thing"]().tell() == "mine"
+    assert scope["Thing"].size == 3
+    assert "forward" not in vars(scope["Thing"])
+
+
+def test_an_exercise_that_is_no_piece_is_no_helper(tmp_path: Path) -> None:
+    work = "def slow(x):\n    return 1 / 0\n\ndef double(x):\n    return slow(x)\n"
+    assert _run(tmp_path, work, "double", others=("slow",))["made"] == 5.0
+
+
+def test_decorators_that_a_learner_adds_come_closest(tmp_path: Path) -> None:
+    work = """
+    def twice(f):
+        return lambda *a: 2 * f(*a)
+
+    class Thing:
+        @property
+        @twice
+        def area(self):
+            return self.size
+    """
+    assert _run(tmp_path, work, "Thing.area")["Thing"]().area == 6
+
+
+def test_names_promised_to_editors_are_there(tmp_path: Path) -> None:
+    work = """
+    from typing import TYPE_CHECKING
+
+    if TYPE_CHECKING:
+        import itertools
+        import os.path as paths
+        from collections import Counter as Count
+        from nowhere import SCALE, len, unused
+
+    def helper(x):
+        return paths.join("a", x)
+
+    class Thing:
+        def tell(self):
+            '''Doc.'''
+            fixed = [math for math in (1,)]
+            return helper(str(next(itertools.count(len("abc"))) + int(SCALE))), fixed
+
+    def double(x):
+        return Count("aab")["a"] * x
+    """
+    scope = _run(tmp_path, work, "Thing.tell", "double")
+    assert scope["Thing"]().tell() == ("a/5", [1])
+    assert scope["Thing"].tell.__doc__ == "Doc."
+    assert scope["made"] == 8.0
+    assert not {"itertools", "Count", "paths"} & set(scope)
 
 
 def test_a_piece_for_another_module_is_no_helper(tmp_path: Path) -> None:
@@ -150,12 +297,6 @@ def test_a_piece_for_another_module_is_no_helper(tmp_path: Path) -> None:
     assert _run(tmp_path, work, "double", others=("slow",))["made"] == 5.0
     stub = "def slow(x):\n    raise NotImplementedError('slow')\n\ndef double(x):\n    return slow(x)\n"
     assert _run(tmp_path, stub, "double")["made"] == 5.0
-
-
-def test_a_helper_must_not_take_a_name_of_the_module(tmp_path: Path) -> None:
-    with pytest.raises(Clash, match="SCALE is a name that m uses itself") as caught:
-        _run(tmp_path, "SCALE = 3\n\ndef double(x):\n    return SCALE * x\n", "double")
-    assert (Path(caught.value.file).name, caught.value.line) == ("01_work.py", 1)
 
 
 def test_a_stub_raises_its_name_and_keeps_its_docstring() -> None:

@@ -16,8 +16,8 @@ from tinytorch.errors import LearnError
 from tinytorch.learn.course import milestones_folder, read_lesson
 from tinytorch.learn.drawing import beside, shades
 from tinytorch.learn.experiment import SEEDS, predictions, reaches
-from tinytorch.learn.graft import Piece
 from tinytorch.learn.milestone import Milestone, Outcome, attempt, find, milestones, read, read_figures
+from tinytorch.learn.work import Piece
 from tinytorch.nn import Flatten
 
 NAMES = ["1957_perceptron", "1969_xor", "1986_mlp", "1998_cnn", "2017_transformer"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from nbclient import NotebookClient
 from tests.learn.tiny import in_course, write_course
 from tinytorch.errors import LearnError
 from tinytorch.learn.course import Lesson, course
-from tinytorch.learn.notebook import write_notebook
+from tinytorch.learn.magic import exercise
+from tinytorch.learn.notebook import notebook, write_notebook
+from tinytorch.learn.progress import load
 from tinytorch.learn.workspace import Workspace, begin
 
 README = """# 01 Shapes
@@ -123,3 +126,95 @@ def test_a_notebook_is_never_overwritten(place: tuple[Lesson, Workspace]) -> Non
     write_notebook(*place)
     with pytest.raises(LearnError, match=r"work/01_shapes.ipynb is there already"):
         write_notebook(*place)
+
+
+# ---------------------------------------------------------------- what a cell holds
+
+CELL = """from __future__ import annotations
+import functools
+import numpy as np
+
+ONE, TWO = 1, 2  # used below
+
+
+@functools.cache
+def scale():
+    return ONE
+
+
+class MatMul:
+    AXES = 2
+
+    def forward(self, a, b):
+        assert self.AXES == 2
+        return self._product(a, b) * scale()
+
+    def _product(self, a, b):
+        return np.matmul(a, b)
+
+    def flops(self, out, a, b):
+        raise NotImplementedError
+"""
+
+
+def test_a_pass_is_noted_and_helpers_are_kept(
+    place: tuple[Lesson, Workspace], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lesson, workspace = place
+    exercise(workspace, "01 MatMul.forward", CELL)
+    assert "MatMul.forward passes (1 checks" in capsys.readouterr().out
+    assert [*load(workspace).passed] == [lesson.exercise("MatMul.forward").id]
+    assert len(load(workspace).heads) == len(lesson.exercises)
+    text = workspace.file(lesson).read_text(encoding="utf-8")
+    assert text.count("import functools\n") == text.count("ONE, TWO = 1, 2\n") == 1
+    assert text.count("@functools.cache\ndef scale():\n    return ONE\n") == 1
+    assert text.index("def scale") < text.index("class MatMul")
+    assert text.count("import numpy as np") == text.count("from __future__") == 1
+    assert not workspace.written(lesson)["MatMul.flops"].started
+    exercise(workspace, "01 MatMul.forward", CELL.replace("return ONE", "return TWO"))
+    assert "expected" in capsys.readouterr().out
+    again = workspace.file(lesson).read_text(encoding="utf-8")
+    assert again == text.replace("return ONE", "return TWO")
+    assert load(workspace).passed == {}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
+def test_a_cell_leaves_the_rest_of_the_file_as_it_is(place: tuple[Lesson, Workspace], encoding: str) -> None:
+    lesson, workspace = place
+    start = f"# -*- coding: {encoding} -*-\r\nNAME = '\u00e9t\u00e9'\r\n"
+    path = workspace.file(lesson)
+    path.parent.mkdir()
+    path.write_bytes((start + "class MatMul:\r\n    pass\r\n").encode(encoding))
+    exercise(workspace, "01 MatMul.forward", CELL)
+    text = path.read_bytes().decode(encoding)
+    assert text.startswith(start)
+    assert text.count("\n") == text.count("\r\n")
+    assert workspace.written(lesson)["MatMul.forward"].started
+    with (
+        pytest.raises(LearnError, match="iso-8859-1, which lacks") if encoding == "latin-1" else nullcontext()
+    ):
+        exercise(workspace, "01 MatMul.forward", CELL.replace("used below", "").replace("2  #", "'\u2028'"))
+
+
+def test_what_cannot_be_used_is_said_in_one_line(
+    place: tuple[Lesson, Workspace], capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = place[1]
+    with pytest.raises(LearnError, match=r"^line 3 of the cell: Python cannot read it: .*: return a b$"):
+        exercise(workspace, "01 broadcast", "def broadcast(a, b):\n    return a b\n")
+    with pytest.raises(LearnError, match=r"%%exercise 02"):
+        exercise(workspace, "01", CELL)
+    exercise(workspace, "01 MatMul.forward", CELL + "print(MatMul)\nONE, TWO = TWO, ONE\nclass Spec: pass\n")
+    said = capsys.readouterr().out
+    assert "line 26 of the cell is not kept" in said
+    assert "line 28 of the cell is not kept" in said
+    text = workspace.file(place[0]).read_text(encoding="utf-8")
+    assert text.count("ONE, TWO = TWO, ONE\n") == text.count("ONE, TWO = 1, 2\n") == 1
+    assert "nbytes" in text
+
+
+@pytest.mark.parametrize("lesson", course().lessons, ids=lambda lesson: lesson.label)
+def test_each_exercise_of_each_lesson_has_a_cell_in_order(lesson: Lesson, tmp_path: Path) -> None:
+    made = notebook(lesson, begin(tmp_path))
+    first = [cell.source.splitlines()[0] for cell in made.cells if cell.source.startswith("%%exercise")]
+    assert first == [f"%%exercise {lesson.label} {exercise.name}" for exercise in lesson.exercises]

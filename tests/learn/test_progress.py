@@ -9,7 +9,7 @@ import pytest
 
 from tests.learn.tiny import lesson_of, write_course
 from tinytorch.errors import LearnError
-from tinytorch.learn.progress import Progress, load
+from tinytorch.learn.progress import Progress, enter, load
 from tinytorch.learn.workspace import Workspace, begin
 
 
@@ -69,3 +69,16 @@ def test_where_it_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LearnError, match="progress cannot be kept"):
         Progress(tmp_path / "file" / "progress.json").save()
+
+
+def test_what_another_command_noted_meanwhile_is_kept(workspace: Workspace, tmp_path: Path) -> None:
+    lesson = lesson_of(write_course(tmp_path / "lessons"))
+    early = load(workspace)
+    hinted = load(workspace)
+    hinted.hints["a:b"] = 1
+    hinted.save()
+    later = enter(workspace, lesson, ["broadcast"], [])
+    assert load(workspace) == later
+    assert later.hints == {"a:b": 1}
+    assert [*later.passed] == [lesson.exercise("broadcast").id]
+    assert early.hints == {}

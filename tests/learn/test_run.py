@@ -11,10 +11,10 @@ import pytest
 
 from tests.learn.tiny import write_course
 from tinytorch.errors import LearnError
-from tinytorch.learn.checks import Report, run_checks
+from tinytorch.learn.checks import Report, run_checks, seed_of_the_day, take
 from tinytorch.learn.course import Lesson, read_course
-from tinytorch.learn.graft import Piece
 from tinytorch.learn.run import Ran, run_program
+from tinytorch.learn.work import Piece
 
 MATMUL = ("tinytorch.ops.matmul", "MatMul.forward")
 
@@ -205,9 +205,13 @@ def test_whatever_the_learners_code_does_is_reported(
 
 def test_an_endless_loop_ends(lesson: Lesson, tmp_path: Path) -> None:
     work = _work(tmp_path, "class MatMul:\n    def forward(self, a, b):\n        while True: pass\n")
-    failure = _check(lesson, work, timeout=4.0).failure
+    report = _check(lesson, work, timeout=4.0)
+    failure = report.failure
     assert failure is not None
     assert (failure.kind, failure.exercise) == ("timeout", "MatMul.forward")
+    assert "most recent call" not in report.output
+    if os.name != "nt":
+        assert (Path(failure.file).name, failure.line) == ("01_shapes.py", 3)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +219,7 @@ def test_an_endless_loop_ends(lesson: Lesson, tmp_path: Path) -> None:
     [
         ("def broadcast(op, *shapes):\n    return (\n", "syntax", 2),
         ("import nowhere_at_all\ndef broadcast(op, *shapes):\n    return nowhere_at_all\n", "import", 1),
-        ("Shape = 3\ndef broadcast(op, *shapes):\n    return Shape\n", "import", 1),
+        ("def broadcast(op, *shapes, limit=nowhere):\n    return ()\n", "import", 1),
     ],
 )
 def test_a_file_that_cannot_be_loaded(
@@ -245,3 +249,30 @@ def test_a_check_that_names_no_exercise_is_an_error(lesson: Lesson) -> None:
     failure = run_checks(lesson, []).failure
     assert failure is not None
     assert failure.kind == "crashed"
+
+
+def test_prints_at_import_are_output_and_no_events(lesson: Lesson, tmp_path: Path) -> None:
+    work = _work(
+        tmp_path,
+        "def build():\n    print('building')\n    print(3)\n    print('{}')\n    return 1\n\n\n"
+        "TABLE = build()\n\n\n"
+        "class MatMul:\n    def forward(self, a, b):\n        return TABLE * (a @ b)\n",
+    )
+    report = run_checks(lesson, [Piece(*MATMUL, work)], exercise="MatMul.forward")
+    assert report.done("MatMul.forward"), report
+    assert "building\n3\n{}\n" in report.output
+
+
+def test_a_line_that_is_no_event_is_kept_as_output() -> None:
+    report = Report("01", 0)
+    for line in (b"building\n", b"3\n", b"[]\n", b"{}\n", b"\xff\n"):
+        assert take(report, line, "f", None) == ("f", False)
+    assert report.output == "building\n3\n[]\n{}\n\ufffd\n"
+    assert take(report, b'{"event": "start", "exercise": "g"}\n', "f", None) == ("g", False)
+
+
+@pytest.mark.parametrize("seed", ["abc", "-3", "1.5"])
+def test_a_seed_that_is_none_is_named(seed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TITO_SEED", seed)
+    with pytest.raises(LearnError, match=f"TITO_SEED is '{seed}': .* whole number from 0"):
+        seed_of_the_day()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tinytorch.errors import LearnError
+from tinytorch.learn.sandbox import child
 from tinytorch.learn.sandbox.files import always, without_ours
 from tinytorch.learn.sandbox.sandbox import FLOOD, MIB, Limits, Outcome, run
 
@@ -82,9 +84,26 @@ def test_what_is_denied(code: str, said: str, needs: str, namespaces: bool) -> N
 def test_the_scratch_folder_is_small_and_gone_afterwards() -> None:
     outcome = python("for i in range(9): open(str(i), 'wb').write(bytes(10 << 20))")
     assert "No space left" in error(outcome) or lacks(outcome, "own root folder", "namespaces")
-    outcome = python("import os\nfor i in range(50): os.mkdir('d'); os.chdir('d')", namespaces=False)
-    where = python("import sys; print(sys.argv[1])", namespaces=False)
-    assert not Path(where.stdout.decode().strip()).parent.exists()
+    # A tree deeper than Python recurses, its deepest folder without rights.
+    deep = (
+        "import os, sys; print(sys.argv[1], flush=True)\nfor _ in range(1500): os.mkdir('d'); os.chdir('d')"
+    )
+    outcome = python(f"{deep}\nos.chmod('.', 0)", namespaces=False)
+    assert (outcome.ending, outcome.code) == ("exit", 0), error(outcome)
+    scratch = Path(outcome.stdout.decode().strip())
+    assert scratch.name == "scratch"
+    assert not scratch.parent.exists()
+
+
+def test_the_modules_load_where_there_is_no_such_kernel() -> None:
+    code = (
+        "import sys, ctypes; sys.modules['resource'] = None; del ctypes.CDLL\n"
+        "sys.path.insert(0, sys.argv[1])\nimport child, kernel"
+    )
+    done = subprocess.run(
+        [PYTHON, "-c", code, str(Path(child.__file__).parent)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @linux
@@ -105,10 +124,6 @@ def test_without_seccomp_a_daemon_would_be_swept(tmp_path: Path) -> None:
         "alive = [p for p in found.split() if os.path.exists('/proc/' + p.decode())]\n"
         "assert not alive, alive\n"
     )
-    import subprocess
-
-    from tinytorch.learn.sandbox import child
-
     subprocess.run([PYTHON, "-c", code, str(Path(child.__file__).parent)], check=True, timeout=60)
 
 

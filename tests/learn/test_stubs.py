@@ -12,9 +12,9 @@ import pytest
 from tests.learn.tiny import lesson_of, write_course
 from tinytorch.errors import LearnError
 from tinytorch.learn.course import Exercise, Lesson, course
-from tinytorch.learn.graft import read_work
 from tinytorch.learn.scope import find, imports
 from tinytorch.learn.stubs import current_head, head, paste, reference, stub, stub_file, stubs
+from tinytorch.learn.work import read_work
 
 
 def exercise(module: str, name: str) -> Exercise:
@@ -173,3 +173,14 @@ def test_some_exercises_alone(lesson: Lesson) -> None:
     assert text.lstrip().startswith("class MatMul:")
     assert "Exercise 4 of 4" in text
     assert "MatMul.forward" not in text
+
+
+@pytest.mark.parametrize("mark", ["\f", "\x0b", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_only_python_s_line_ends_count(mark: str, lesson: Lesson) -> None:
+    text = f'PAGES = "one{mark}two"\n\n\ndef broadcast(op, *shapes):\n    return 1\n\n\ndef after(): pass\n'
+    for end in ("\n", "\r\n", "\r"):
+        before = text.replace("\n", end)
+        made = paste(before, lesson.exercise("broadcast"), "def broadcast():\n    return 3\n")
+        assert made.replace("\r\n", "\n").replace("\r", "\n") == text.replace(
+            "(op, *shapes):\n    return 1", "():\n    return 3"
+        )

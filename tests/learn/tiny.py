@@ -142,13 +142,14 @@ def solve(path: Path, lesson: Lesson, *names: str) -> None:
     path.write_text(text, encoding="utf-8", newline="")
 
 
-def tito(lessons: Path, workspace: Path, *arguments: str, **environment: str) -> tuple[int, str]:
-    """Exit code and output, both streams, of a command run as a program."""
+def tito(lessons: Path | None, workspace: Path, *arguments: str, **environment: str) -> tuple[int, str]:
+    """Exit code and output, both streams, of a command run as a program; by default of the real course."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    course_of = {} if lessons is None else {"TITO_LESSONS": str(lessons)}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments],
         cwd=workspace,
-        env={**os.environ, "TITO_LESSONS": str(lessons), "PYTHONPATH": path, **environment},
+        env={**os.environ, **course_of, "PYTHONPATH": path, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 
 import click
 
@@ -41,6 +42,7 @@ COURSE = {
     "grade": ("tinytorch.cli.grade", "Grade many workspaces, each in a sandbox."),
 }
 EVERY = {**COMMANDS, **COURSE}
+ON_PACKAGE = {"train", "profile", "timeit"}  # which a learner may take to run what they wrote
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 
 
@@ -73,6 +75,13 @@ class LazyGroup(click.Group):
                 formatter.write_dl([(name, text) for name, (_, text) in commands.items()])
 
 
+def _in_workspace() -> bool:
+    """Whether the current folder lies in a workspace whose code does not run here."""
+    here = Path.cwd()
+    marked = any((folder / "tito.toml").is_file() for folder in (here, *here.parents))
+    return marked and "tito_graft" not in sys.modules
+
+
 def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     """Write the version of the installed distribution and leave."""
     if value and not ctx.resilient_parsing:
@@ -96,6 +105,9 @@ def tito(settings: Settings, quiet: bool, debug: bool) -> None:
     """
     console.set_quiet(quiet)
     settings.debug = debug
+    if click.get_current_context().invoked_subcommand in ON_PACKAGE and _in_workspace():
+        name = click.get_current_context().invoked_subcommand
+        console.get().notice(f"tito: this runs the package; on your code: tito run -m tinytorch {name} ...")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

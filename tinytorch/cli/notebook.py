@@ -21,4 +21,6 @@ def command(lesson: str) -> None:
 
     workspace = find()
     path = write_notebook(course().lesson(lesson), workspace)
-    console.say(f"Wrote {workspace.shown(path)}; open it with Jupyter and run its first cell first.")
+    console.say(f"Wrote {workspace.shown(path)}.")
+    console.say("Open it with Jupyter (pip install notebook) or an editor that shows notebooks, with the")
+    console.say("Python of this environment, and run its first cell first.")

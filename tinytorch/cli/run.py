@@ -25,6 +25,6 @@ def command(context: click.Context, program: tuple[str, ...]) -> None:
     if ran:
         many = f"{len(ran)} function{'s' if len(ran) > 1 else ''} of yours"
         console.get().notice(f"tito: ran {many} in {len(files)} file{'s' if len(files) > 1 else ''}")
-    else:
+    elif code == 0:
         console.get().notice("tito: ran none of your functions; the package's ran in their place")
     context.exit(code)

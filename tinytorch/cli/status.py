@@ -44,7 +44,11 @@ def command() -> None:
     total = sum(len(lesson.exercises) for lesson in lessons)
     given = f", {len(progress.gave_up)} given up" if progress.gave_up else ""
     console.say(f"{sum(done.values())} of {total} exercises done{given}")
-    console.say(broken_text(*broken[0], columns()) if broken else _next(workspace, progress, done))
+    if broken:
+        console.say(broken_text(*broken[0], columns()))
+        return
+    console.say(_next(workspace, progress, done))
+    console.say(_milestones(progress, done))
 
 
 def _done(lesson: Lesson, workspace: Workspace, progress: Progress) -> int:
@@ -80,4 +84,18 @@ def _next(workspace: Workspace, progress: Progress, done: dict[str, int]) -> str
             first = progress.missing(lesson)
             name = f"{first[0].name} in " if first else ""
             return f"Next: {name}{workspace.shown(workspace.file(lesson))}, then: tito check {lesson.label}"
-    return "Next: tito milestone"
+    return "All lessons are done."
+
+
+def _milestones(progress: Progress, done: dict[str, int]) -> str:
+    """How many milestones passed, and the first that could be run now."""
+    from tinytorch.learn.course import course
+    from tinytorch.learn.milestone import milestones
+
+    complete = {lesson.label for lesson in course().lessons if done[lesson.label] == len(lesson.exercises)}
+    found = milestones()
+    open_ones = [m for m in found if m.name not in progress.milestones]
+    labels = [lesson.label for lesson in course().lessons]
+    ready = [m for m in open_ones if m.lesson in labels and complete >= {n for n in labels if n <= m.lesson}]
+    state = f"{len(found) - len(open_ones)} of {len(found)} milestones passed"
+    return f"{state}; ready: tito milestone {ready[0].name.split('_')[0]}" if ready else state

@@ -23,6 +23,7 @@ def command(lesson: str | None, exercise: str | None) -> None:
     on network drives and shared folders as well.
     """
     from tinytorch.cli.check import check
+    from tinytorch.errors import LearnError
     from tinytorch.learn.course import course
     from tinytorch.learn.workspace import find
 
@@ -37,7 +38,12 @@ def command(lesson: str | None, exercise: str | None) -> None:
         for number, _ in enumerate(saves(files)):
             if number:
                 console.say(f"\n---- saved at {time.strftime('%H:%M:%S')} ----")
-            check(workspace, chosen if lesson is not None else workspace.current(), exercise)
+            try:
+                check(workspace, chosen if lesson is not None else workspace.current(), exercise)
+            except (LearnError, OSError) as error:  # such as a file that an editor moves away as it saves
+                if not number:
+                    raise
+                console.say(f"{error}")
             console.say("Watching; Ctrl-C ends it.")
     except KeyboardInterrupt:
         console.say("\nNo longer watching.")

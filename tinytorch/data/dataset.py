@@ -104,9 +104,9 @@ class Subset(Dataset):
 def random_split(dataset: Dataset, fractions: Sequence[float], seed: int = 0) -> list[Subset]:
     """Split a data set at random into one Subset for each fraction; each sample is in exactly one of them.
 
-    The samples, in an order that is a pure function of the seed, are cut at the running sums of the fractions
-    times len(dataset), rounded. Raises DataError for no fractions, fractions that are not above 0, or that do
-    not add up to 1.
+    The samples, in an order drawn from `generator(seed, Purpose.SPLIT)`, are cut at the running sums of the
+    fractions times len(dataset), rounded. Raises DataError for no fractions, fractions that are not above 0,
+    or that do not add up to 1.
 
     >>> train, test = random_split(TensorDataset(np.arange(10)), [0.8, 0.2])
     >>> len(train), len(test), sorted([*train.indices, *test.indices]) == list(range(10))

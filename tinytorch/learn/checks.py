@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -18,10 +19,12 @@ from typing import IO, Any
 
 from tinytorch.errors import LearnError
 from tinytorch.learn.course import Lesson
-from tinytorch.learn.graft import Piece
 from tinytorch.learn.plugin import seed_of_the_day as seed_of_the_day
+from tinytorch.learn.work import Piece
 
-PACKAGE = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 20.0  # seconds that one check may take
+STACK = "Stack (most recent call first)"  # how faulthandler begins
 OUTPUT = 20_000  # characters of what the learner's code prints that are kept
 
 
@@ -89,9 +92,10 @@ def task_for(
     if exercise is not None:
         exercise = lesson.exercise(exercise).name
     return {
-        "package": str(PACKAGE),
+        "package": str(ROOT),
         "run": "tinytorch.learn.checks_child:main",
         "pieces": [[p.module, p.name, p.file] for p in pieces],
+        "names": [e.name for e in lesson.exercises],
         "checks": str(checks or lesson.checks),
         "exercises": [[e.module, e.name] for e in lesson.exercises],
         "only": exercise,
@@ -125,7 +129,7 @@ def run_checks(
     environment["PYTHONIOENCODING"] = "utf-8"
     try:
         process = subprocess.Popen(
-            [*(command or ()), sys.executable, "-P", str(Path(__file__).with_name("graft.py"))],
+            [*(command or ()), sys.executable, "-P", str(Path(__file__).with_name("bootstrap.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -152,7 +156,7 @@ def follow(
     assert process.stdout is not None
     assert process.stderr is not None
     events: queue.Queue[bytes | None] = queue.Queue()
-    said: list[bytes] = []
+    said = bytearray()
     threading.Thread(target=_pump, args=(process.stdout, events), daemon=True).start()
     other = threading.Thread(target=_keep, args=(process.stderr, said), daemon=True)
     other.start()
@@ -165,9 +169,10 @@ def follow(
     try:
         while not finished:
             try:
-                line = events.get(timeout=max(0.0, deadline - time.monotonic()))
+                line = events.get(timeout=max(0.0, min(PATIENCE, deadline - time.monotonic())))
             except queue.Empty:
                 late = True
+                _ask_where(process)
                 break
             if line is None:
                 break
@@ -175,11 +180,12 @@ def follow(
     finally:
         _end(process)
     other.join(1.0)
-    report.output = b"".join(said).decode("utf-8", "replace")[-OUTPUT:]
+    report.output += said.decode("utf-8", "replace")
+    place = _where(report, {piece[2] for piece in task["pieces"] if piece[2]}) if late else {}
+    report.output = report.output[-OUTPUT:]
     if late:
-        report.failures.append(
-            Failure(current, "timeout", error="the checks took too long: an endless loop?")
-        )
+        words = "the check took too long: an endless loop?"
+        report.failures.append(Failure(current, "timeout", error=words, **place))
     elif not finished and not report.failures:
         code = process.returncode
         tail = report.output.strip().splitlines()[-1:] or ["it printed nothing"]
@@ -189,8 +195,14 @@ def follow(
 
 
 def take(report: Report, line: bytes, current: str, on_result: OnResult | None) -> tuple[str, bool]:
-    """Enter one event into the report; returns the exercise being checked, and whether that was the last."""
-    event = json.loads(line)
+    """Enter one event into the report; returns the exercise being checked, and whether that was the last.
+
+    A line that is no event is something printed, and kept as output.
+    """
+    event = _event_in(line)
+    if event is None:
+        report.output = (report.output + line.decode("utf-8", "replace"))[-OUTPUT:]
+        return current, False
     match event.pop("event"):
         case "collected":
             report.total = event["total"]
@@ -215,6 +227,14 @@ def take(report: Report, line: bytes, current: str, on_result: OnResult | None) 
     return current, False
 
 
+def _event_in(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and "event" in event else None
+
+
 def event(kind: str, **content: Any) -> bytes:
     """One line of what a process that runs checks reports."""
     return json.dumps({"event": kind, **content}).encode() + b"\n"
@@ -225,17 +245,32 @@ def failed(failure: Failure) -> bytes:
     return event("failed", failure=asdict(failure))
 
 
+def _ask_where(process: subprocess.Popen[bytes]) -> None:
+    """Have a process that does not end say on standard error what it is doing, where the system can."""
+    if os.name != "nt":
+        process.send_signal(signal.SIGUSR1)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.3)
+
+
+def _where(report: Report, works: set[str]) -> dict[str, Any]:
+    """The innermost place in the learner's files that a process named, which leaves the report's output."""
+    report.output, _, stack = report.output.partition(STACK)
+    places = re.findall(r'File "([^"\n]+)", line (\d+) in', stack)
+    found = [(file, int(line)) for file, line in places if file in works]
+    return {"file": found[0][0], "line": found[0][1]} if found else {}
+
+
 def _pump(stream: IO[bytes], events: queue.Queue[bytes | None]) -> None:
     for line in stream:
         events.put(line)
     events.put(None)
 
 
-def _keep(stream: IO[bytes], said: list[bytes]) -> None:
+def _keep(stream: IO[bytes], said: bytearray) -> None:
     while chunk := stream.read1(1 << 16):  # type: ignore[attr-defined]  # a pipe's stream is buffered
-        said.append(chunk)
-        if len(said) > 64:
-            del said[:32]
+        said += chunk
+        del said[: -8 * OUTPUT]  # bytes of the characters that are kept, and of a stack after them
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -16,8 +16,7 @@ Emit = Callable[[bytes], None]
 
 def main(task: dict[str, Any]) -> int:
     """Run the checks of a task; reports go to what was standard output, prints of the code to the other."""
-    reports = os.fdopen(os.dup(1), "wb", 0)
-    os.dup2(2, 1)
+    reports = os.fdopen(task["out"], "wb", 0)
     return run(task, reports.write)  # type: ignore[arg-type]  # the number of bytes is of no interest
 
 
@@ -178,7 +177,7 @@ class _Observer:
         if isinstance(error, NotImplementedError) and str(error) in self.order:
             stub = str(error)
             return Failure(stub, "unwritten", title, called, given, error=f"{stub} is not written yet")
-        place = self.place(error)
+        place = self.place(error, name)
         if not place and not called:
             called = "".join(traceback.format_exception_only(error)).strip()
         where = place or self._definition(name)
@@ -191,11 +190,17 @@ class _Observer:
         file = self.files.get(name)
         return {"file": file, "line": self.written[file, name]} if file else {}
 
-    def place(self, error: BaseException) -> dict[str, Any]:
-        """The innermost place in the learner's files at which an error arose."""
+    def place(self, error: BaseException, name: str) -> dict[str, Any]:
+        """The place in the learner's files at which an error arose: in the exercise, if it passed through it.
+
+        Else the innermost: code of an earlier lesson may refuse what this exercise hands to it, rightly.
+        """
         frames: Sequence[Any] = [
             f for f in traceback.extract_tb(error.__traceback__) if f.filename in self.works
         ]
+        last = name.rpartition(".")[2]
+        own = [f for f in frames if f.filename == self.files.get(name) and f.name == last]
         if not frames:
             return {}
-        return {"file": frames[-1].filename, "line": frames[-1].lineno or 0, "source": frames[-1].line or ""}
+        shown = (own or frames)[-1]
+        return {"file": shown.filename, "line": shown.lineno or 0, "source": shown.line or ""}

@@ -89,6 +89,9 @@ class Course:
         for lesson in self.lessons:
             if label == lesson.label or wanted in (lesson.name, lesson.folder.name.lower()):
                 return lesson
+        if wanted.isdigit():
+            first, last = self.lessons[0].label, self.lessons[-1].label
+            raise LearnError(f"there is no lesson {text}; they are {first} to {last}")
         near = _nearest(wanted, [name for lesson in self.lessons for name in (lesson.label, lesson.name)])
         raise LearnError(f"there is no lesson {text!r}{near}")
 

@@ -22,9 +22,8 @@ from tinytorch.console import quantity
 from tinytorch.errors import LearnError
 from tinytorch.learn.course import course, lessons_folder
 from tinytorch.learn.progress import load
-from tinytorch.learn.workspace import MARK, WorkFileError, Workspace, find
+from tinytorch.learn.workspace import DISTRIBUTION, MARK, WorkFileError, Workspace, find
 
-DISTRIBUTION = "tinytorch-lab"
 OLDEST, TOO_NEW = (3, 11), (3, 15)  # Python versions: from, and below
 MEMORY = 1 << 30  # bytes that training the course's models takes at most
 DISK = 200 << 20  # bytes that data, runs and backups take

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 import inspect
-import traceback
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pytest
 
+NOTHING = "Nothing was returned: is a return missing?"
 SHOWN = 6  # elements of an array that a failure shows
 
 
@@ -52,22 +52,18 @@ def close(
 ) -> Any:
     """`call` gives numbers of the shape of `want` and near to it (and of `dtype`); returns what it gave."""
     got, given = _evaluate(call, inspect.currentframe(), names)
+    if dtype is not None and isinstance(got, int | float) | _is_array(got):
+        has = np.asarray(got).dtype
+        if has != np.dtype(dtype) and np.shape(got) == np.shape(want):
+            raise Wrong(call, f"dtype {has}", f"dtype {np.dtype(dtype).name}", "", given)
     _compare(call, got, want, given, rtol, atol)
-    if dtype is not None and np.dtype(getattr(got, "dtype", type(got))) != np.dtype(dtype):
-        raise Wrong(call, f"dtype {getattr(got, 'dtype', type(got).__name__)}", f"dtype {dtype}", "", given)
     return got
 
 
 def equal(call: str, want: Any, **names: Any) -> Any:
     """`call` gives exactly `want`: arrays by all elements and dtype kind, Python objects by type and `==`."""
     got, given = _evaluate(call, inspect.currentframe(), names)
-    if _is_array(got) or _is_array(want):
-        _compare(call, got, want, given, 0.0, 0.0)
-        kinds = np.asarray(got).dtype.kind, np.asarray(want).dtype.kind
-        if kinds[0] != kinds[1]:
-            raise Wrong(call, f"dtype {np.asarray(got).dtype}", f"dtype {np.asarray(want).dtype}", "", given)
-    elif not (_same_type(got, want) and got == want):
-        raise Wrong(call, show(got), show(want), _first_difference(got, want), given)
+    _same(call, got, want, given)
     return got
 
 
@@ -212,7 +208,9 @@ def show(thing: Any) -> str:
 
 
 def _is_array(thing: Any) -> bool:
-    return isinstance(thing, np.ndarray | np.generic) or type(thing).__name__ == "Tensor"
+    return isinstance(thing, np.ndarray | np.generic) or any(
+        kind.__name__ == "Tensor" for kind in type(thing).__mro__
+    )
 
 
 def _same_type(got: Any, want: Any) -> bool:
@@ -220,22 +218,63 @@ def _same_type(got: Any, want: Any) -> bool:
     return all(isinstance(got, kind) == isinstance(want, kind) for kind in kinds)
 
 
+def _holds_array(thing: Any) -> bool:
+    """Whether it is an array or has one somewhere in its lists, tuples and dicts: `==` is no answer then."""
+    parts = thing.values() if isinstance(thing, dict) else thing if isinstance(thing, tuple | list) else ()
+    return _is_array(thing) or any(map(_holds_array, parts))
+
+
+def _same(call: str, got: Any, want: Any, given: list[tuple[str, str]]) -> None:
+    """Raise Wrong unless `got` is exactly `want`."""
+    if _is_array(got) or _is_array(want):
+        _compare(call, got, want, given, 0.0, 0.0)
+        kinds = np.asarray(got).dtype.kind, np.asarray(want).dtype.kind
+        if kinds[0] != kinds[1]:
+            raise Wrong(call, f"dtype {np.asarray(got).dtype}", f"dtype {np.asarray(want).dtype}", "", given)
+    elif _same_type(got, want) and (_holds_array(got) or _holds_array(want)):
+        for part, g, w in _parts(call, got, want, given):
+            _same(part, g, w, given)
+    elif not (_same_type(got, want) and got == want):
+        raise Wrong(call, show(got), show(want), _first_difference(got, want), given)
+
+
+def _parts(call: str, got: Any, want: Any, given: list[tuple[str, str]]) -> list[tuple[str, Any, Any]]:
+    """The parts of two lists, tuples or dicts that belong together, each with its text; or Wrong."""
+    if isinstance(want, dict) and isinstance(got, dict):
+        if got.keys() != want.keys():
+            keys = [", ".join(map(str, thing)) for thing in (got, want)]
+            text = f"Its keys are {keys[0]} and should be {keys[1]}."
+            raise Wrong(call, show(got), show(want), text, given)
+        return [(f"{call}[{key!r}]", got[key], want[key]) for key in want]
+    if len(got) != len(want):
+        text = f"Length {len(got)} is not {len(want)}."
+        raise Wrong(call, show(got), f"{len(want)} values: {show(want)}", text, given)
+    return [(f"{call}[{i}]", g, w) for i, (g, w) in enumerate(zip(got, want, strict=True))]
+
+
 def _compare(call: str, got: Any, want: Any, given: list[tuple[str, str]], rtol: float, atol: float) -> None:
     """Raise Wrong unless `got` has the shape of `want` and values near to it."""
     listed = isinstance(want, tuple | list) and not _is_array(got)
-    if listed and any(_is_array(w) or isinstance(w, tuple | list) for w in want):
-        if not isinstance(got, tuple | list) or len(got) != len(want):
+    if isinstance(want, dict) or (listed and any(_is_array(w) or isinstance(w, tuple | list) for w in want)):
+        if not isinstance(got, dict if isinstance(want, dict) else tuple | list):
             raise Wrong(call, show(got), f"{len(want)} values: {show(want)}", "", given)
-        for i, (g, w) in enumerate(zip(got, want, strict=True)):
-            _compare(f"{call}[{i}]", g, w, given, rtol, atol)
+        for part, g, w in _parts(call, got, want, given):
+            _compare(part, g, w, given, rtol, atol)
         return
-    expected = np.asarray(want)
+    try:
+        expected = np.asarray(want)
+    except ValueError:  # lists of different lengths
+        text = f"That is one array, not {len(want)} values."
+        raise Wrong(call, show(got), show(want), text, given) from None
     try:
         found = np.asarray(got)
     except ValueError:
         found = np.asarray(None)
     if found.dtype.kind not in "biuf":
-        raise Wrong(call, show(got), show(expected), "That is not numbers.", given)
+        why = NOTHING if got is None else "That is not numbers."
+        raise Wrong(call, show(got), show(expected), why, given)
+    if expected.dtype.kind not in "biuf":
+        raise Wrong(call, show(got), show(want), _first_difference(got, want), given)
     if found.shape != expected.shape:
         raise Wrong(call, show(got), show(expected), f"Shape {found.shape} is not {expected.shape}.", given)
     with np.errstate(all="ignore"):
@@ -244,11 +283,24 @@ def _compare(call: str, got: Any, want: Any, given: list[tuple[str, str]], rtol:
         at = tuple(int(i) for i in np.argwhere(~good)[0])
         place = f"Element {list(at)}" if at else "It"
         many = f"; {int((~good).sum())} of {good.size} elements differ" if good.size > 1 else ""
-        text = f"{place} is {found[at]!s} and should be {expected[at]!s}{many}."
+        is_, should = _apart(found[at], expected[at])
+        text = f"{place} is {is_} and should be {should}{many}."
         raise Wrong(call, show(got), show(expected), text, given)
 
 
+def _apart(a: Any, b: Any) -> tuple[str, str]:
+    """Two numbers in as few digits, from six on, as tell them apart."""
+    if np.asarray(a).dtype.kind == np.asarray(b).dtype.kind == "f":
+        for digits in (6, 9, 12):
+            short = f"{a:.{digits}g}", f"{b:.{digits}g}"
+            if short[0] != short[1]:
+                return short
+    return str(a), str(b)
+
+
 def _first_difference(got: Any, want: Any) -> str:
+    if got is None:
+        return NOTHING
     if not _same_type(got, want):
         return f"It is of type {type(got).__name__}, not {type(want).__name__}."
     if isinstance(want, str | list | tuple | bytes):
@@ -257,14 +309,3 @@ def _first_difference(got: Any, want: Any) -> str:
                 return f"They differ first at position {i}: {g!r} is not {w!r}."
         return f"Length {len(got)} is not {len(want)}."
     return ""
-
-
-def fail(call: str, got: Any, expected: str, difference: str = "") -> NoReturn:
-    """Say that a call gave the wrong thing, where no other function here fits."""
-    raise Wrong(call, show(got), expected, difference)
-
-
-def learner_frame(error: BaseException, files: set[str]) -> traceback.FrameSummary | None:
-    """The innermost place in the learner's files at which an error arose."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename in files]
-    return frames[-1] if frames else None

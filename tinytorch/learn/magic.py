@@ -6,17 +6,19 @@ import ast
 import shlex
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 from tinytorch import console
 from tinytorch.errors import LearnError
-from tinytorch.learn import graft
+from tinytorch.learn import graft, work
+from tinytorch.learn.cell import left_out, merge
 from tinytorch.learn.checks import run_checks
-from tinytorch.learn.course import course
+from tinytorch.learn.course import Exercise, Lesson, course
+from tinytorch.learn.progress import enter, load
 from tinytorch.learn.report import failure_text
-from tinytorch.learn.stubs import paste, stub_file
-from tinytorch.learn.workspace import Workspace, find
-from tinytorch.training.files import write_whole
+from tinytorch.learn.stubs import current_head, stub_file
+from tinytorch.learn.workspace import Workspace, find, read_text, write_text
 
 COLUMNS = 90
 
@@ -25,7 +27,7 @@ def load_ipython_extension(shell: Any) -> None:
     """Register the magics and put the learner's code in place; IPython calls this."""
     workspace = find()
     shell.register_magic_function(_tito, "line", "tito")
-    shell.register_magic_function(lambda line, cell: exercise(workspace, line, cell), "cell", "exercise")
+    shell.register_magic_function(partial(_exercise, workspace), "cell", "exercise")
     put_in_place(workspace)
 
 
@@ -35,31 +37,65 @@ def put_in_place(workspace: Workspace) -> None:
 
 
 def exercise(workspace: Workspace, line: str, cell: str) -> None:
-    """Keep the function of a cell in the work file, check it, and have it run from now on.
+    """Keep what a cell defines in the work file, and check its exercise.
 
-    A cell that is still a stub changes nothing.
+    A cell that is still a stub changes nothing. Raises LearnError, also for a cell that Python cannot read.
     """
-    label, name = line.split()
-    lesson = course().lesson(label)
-    wanted = lesson.exercise(name)
-    found = dict(graft.functions(ast.parse(cell)))
+    words = line.split()
+    if len(words) != 2:
+        raise LearnError("the first line names a lesson and an exercise: %%exercise 02 MatMul.forward")
+    lesson = course().lesson(words[0])
+    wanted = lesson.exercise(words[1])
+    try:
+        found = dict(work.functions(ast.parse(cell)))
+    except SyntaxError as error:
+        place = f"line {(error.lineno or 0) + 1} of the cell"  # its first line is the %%exercise
+        raise LearnError(
+            f"{place}: Python cannot read it: {error.msg}: {(error.text or '').strip()}"
+        ) from None
     if wanted.name not in found:
         raise LearnError(f"this cell has no function {wanted.name}")
-    if graft.is_stub(found[wanted.name]):
+    if work.is_stub(found[wanted.name]):
         console.say(f"{wanted.name} is not written yet.")
         return
-    path = workspace.file(lesson)
-    text = path.read_text(encoding="utf-8-sig") if path.is_file() else stub_file(lesson)
-    node = found[wanted.name]
-    source = "\n".join(cell.splitlines()[graft.first_line(node) - 1 : node.end_lineno])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, paste(text, wanted, source).encode())
+    for number in left_out(cell, wanted, lesson):
+        console.say(
+            f"line {number + 1} of the cell is not kept: it defines nothing that {wanted.name} could use"
+        )
+    _keep(workspace, lesson, wanted, cell)
     report = run_checks(lesson, workspace.pieces(lesson), exercise=wanted.name)
-    if report.failure is None:
+    done = [wanted.name] if report.done(wanted.name) else []
+    failed = {failure.exercise for failure in report.failures} & {one.name for one in lesson.exercises}
+    enter(workspace, lesson, done, failed)
+    if report.failure is not None:
+        console.say(failure_text(report.failure, lesson, workspace, COLUMNS, report.output))
+    elif done:
         console.say(f"{wanted.name} passes ({report.total[wanted.name]} checks, seed {report.seed}).")
     else:
-        console.say(failure_text(report.failure, lesson, workspace, COLUMNS))
-    put_in_place(workspace)
+        console.say(f"The checks of {wanted.name} did not run, or not to their end.")
+
+
+def _keep(workspace: Workspace, lesson: Lesson, wanted: Exercise, cell: str) -> None:
+    """Write what a cell defines into the work file, which is made where there is none."""
+    path = workspace.file(lesson)
+    workspace.written(lesson)  # raises WorkFileError where Python cannot read it
+    if workspace.started(lesson):
+        text, encoding = read_text(path)
+    else:
+        text, encoding = stub_file(lesson), "utf-8"
+        progress = load(workspace)
+        progress.heads |= {one.id: current_head(one) for one in lesson.exercises}
+        progress.save()
+    write_text(path, merge(text, cell, wanted, lesson), encoding)
+
+
+def _exercise(workspace: Workspace, line: str, cell: str) -> None:
+    """Do `exercise` and have the code run from now on; an error is one line, not a traceback through this."""
+    try:
+        exercise(workspace, line, cell)
+        put_in_place(workspace)
+    except LearnError as error:
+        console.say(str(error))
 
 
 def _tito(line: str) -> None:

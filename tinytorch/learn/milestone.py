@@ -14,8 +14,8 @@ from typing import Any
 from tinytorch.errors import LearnError
 from tinytorch.learn.course import Exercise, Lesson, course, milestones_folder
 from tinytorch.learn.experiment import RELATIONS, SEEDS, reaches
-from tinytorch.learn.graft import Piece
 from tinytorch.learn.run import Ran, run_program
+from tinytorch.learn.work import Piece
 from tinytorch.learn.workspace import Workspace
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 from tinytorch.errors import LearnError
 from tinytorch.learn.course import Exercise, Lesson
+from tinytorch.learn.scope import indented, lines_of
 from tinytorch.learn.stubs import stub
-from tinytorch.learn.workspace import Workspace
+from tinytorch.learn.workspace import DISTRIBUTION, Workspace, read_text
 from tinytorch.training.files import write_whole
 
-_HEADING = re.compile(r"^### .*`([^`]+)`", re.MULTILINE)
+_HEADING = re.compile(r"^### [^`\n]*`([^`\n]+)`")
 _FENCE = re.compile(r"^```(python|sh)[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _PICTURE = re.compile(r"(!\[[^\]]*\]\()([^):]+)(\))")
 _FIRST = """\
@@ -29,7 +30,7 @@ def notebook(lesson: Lesson, workspace: Workspace) -> Any:
     try:
         import jupytext
     except ImportError:
-        raise LearnError('notebooks need more packages: pip install "tinytorch-lab[notebook]"') from None
+        raise LearnError(f'notebooks need more packages: pip install "{DISTRIBUTION}[notebook]"') from None
     text = (lesson.folder / "README.md").read_text(encoding="utf-8")
     text = _PICTURE.sub(lambda m: f"{m[1]}{(lesson.folder / m[2]).as_uri()}{m[3]}", text)
     parts = [_cell(_FIRST, "code")]
@@ -90,12 +91,12 @@ def _magic(line: str) -> str:
 def _exercise(workspace: Workspace, lesson: Lesson, exercise: Exercise) -> str:
     written = workspace.written(lesson).get(exercise.name)
     if written is not None and written.started:
-        with workspace.file(lesson).open(encoding="utf-8-sig") as file:
-            lines = file.read().splitlines()[written.line - 1 : written.end]
-        body = "\n".join(lines)
+        text, _ = read_text(workspace.file(lesson))
+        lines = lines_of(text)[written.line - 1 : written.end]
+        body = "".join(lines).replace("\r\n", "\n").replace("\r", "\n")
     else:
         body = stub(exercise)
     body = textwrap.dedent(body).strip("\n")
     owner = exercise.name.rpartition(".")[0]
-    framed = f"class {owner}:\n{textwrap.indent(body, '    ')}" if owner else body
+    framed = f"class {owner}:\n{indented(body, '    ')}" if owner else body
     return f"%%exercise {lesson.label} {exercise.name}\n{framed}"

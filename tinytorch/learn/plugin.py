@@ -10,13 +10,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tinytorch.errors import LearnError
+
 SEED = "TITO_SEED"
 
 
 def seed_of_the_day() -> int:
-    """The seed that checks draw their inputs from: TITO_SEED if that is set, else the date as a number."""
+    """The seed that checks draw their inputs from: TITO_SEED if that is set, else the date as a number.
+
+    Raises LearnError for a TITO_SEED that is no such number.
+    """
     named = os.environ.get(SEED)
-    return int(named) if named else int(time.strftime("%Y%m%d"))
+    try:
+        seed = int(named) if named else int(time.strftime("%Y%m%d"))
+    except ValueError:
+        seed = -1
+    if seed < 0:
+        raise LearnError(f"{SEED} is {named!r}: it must be a whole number from 0 on, or not be set")
+    return seed
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -48,6 +48,14 @@ class Progress:
         return [exercise for exercise in lesson.exercises if exercise.id not in self.passed]
 
 
+def enter(workspace: Workspace, lesson: Lesson, done: Iterable[str], failed: Iterable[str]) -> Progress:
+    """Note a run's results in the progress as it is by now: another command may have written meanwhile."""
+    progress = load(workspace)
+    progress.enter(lesson, done, failed)
+    progress.save()
+    return progress
+
+
 def load(workspace: Workspace) -> Progress:
     """The progress of a workspace, empty for a new one; raises LearnError for a file that cannot be read."""
     path = workspace.state / "progress.json"

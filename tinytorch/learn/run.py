@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Any
 
 from tinytorch.errors import LearnError
-from tinytorch.learn.checks import PACKAGE
-from tinytorch.learn.graft import Piece, read_work
+from tinytorch.learn.checks import ROOT
+from tinytorch.learn.work import Piece, read_work
 
 Ran = list[tuple[str, str, int]]
 """(qualified name, file, line) of each of the learner's functions that ran."""
@@ -38,7 +38,7 @@ def run_program(arguments: Sequence[str], pieces: Sequence[Piece], ran: Ran | No
     with tempfile.TemporaryDirectory(prefix="tito-") as folder:
         task, seen = Path(folder, "task.json"), Path(folder, "ran.json")
         content = {
-            "package": str(PACKAGE),
+            "package": str(ROOT),
             "run": "tinytorch.learn.run:run_here",
             "pieces": [[p.module, p.name, p.file] for p in pieces],
             "arguments": words,
@@ -47,10 +47,11 @@ def run_program(arguments: Sequence[str], pieces: Sequence[Piece], ran: Ran | No
         task.write_text(json.dumps(content), encoding="utf-8")
         try:
             code = subprocess.call(
-                [sys.executable, "-P", str(Path(__file__).with_name("graft.py")), str(task)]
+                [sys.executable, "-P", str(Path(__file__).with_name("bootstrap.py")), str(task)]
             )
         except KeyboardInterrupt:
             code = 130
+        code = 128 - code if code < 0 else code  # ended by a signal, as a shell says it
         if ran is not None and seen.is_file():
             files = {(p.module, p.name): p.file for p in pieces if p.file}
             for module, name in json.loads(seen.read_text(encoding="utf-8")):
@@ -62,6 +63,9 @@ def run_program(arguments: Sequence[str], pieces: Sequence[Piece], ran: Ran | No
 
 def run_here(task: dict[str, Any]) -> int:
     """The other side: run the program in this process, in which the pieces are in place."""
+    # the package is loaded: what lies beside it is not for the program to import before its own
+    sys.path.remove(task["package"])
+    sys.path.append(task["package"])
     is_module = task["arguments"][0] == "-m"
     sys.argv = task["arguments"][1:] if is_module else task["arguments"]
     program = sys.argv[0]
@@ -73,7 +77,7 @@ def run_here(task: dict[str, Any]) -> int:
         else:
             runpy.run_path(program, run_name="__main__")
     except SystemExit as leaving:
-        if isinstance(leaving.code, str):
+        if not isinstance(leaving.code, int | None):
             sys.stderr.write(f"{leaving.code}\n")
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except KeyboardInterrupt:

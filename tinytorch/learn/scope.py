@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 import sys
 import textwrap
@@ -12,9 +13,9 @@ from pathlib import Path
 import tinytorch
 from tinytorch.errors import LearnError
 from tinytorch.learn.course import Exercise
+from tinytorch.learn.work import Function, first_line, functions
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-OTHERS = {"overload", "setter", "deleter"}  # decorators of definitions that share a function's name
+BUILTINS = frozenset(dir(builtins))
 Alias = tuple[str, str]  # a name in its module, and the name it goes by here
 
 
@@ -34,33 +35,33 @@ def module_source(module: str) -> str:
 
 def find(tree: ast.Module, name: str) -> Function | None:
     """The function of a qualified name: the last one, not counting overloads, setters and deleters."""
-    owner, _, last = name.rpartition(".")
-    found: Function | None = None
-    for node in tree.body:
-        if not owner:
-            found = _taken(node, last) or found
-        elif isinstance(node, ast.ClassDef) and node.name == owner:
-            for inner in node.body:
-                found = _taken(inner, last) or found
-    return found
-
-
-def _taken(node: ast.stmt, name: str) -> Function | None:
-    if not isinstance(node, Function) or node.name != name:
-        return None
-    decorators = {ast.unparse(d).rpartition(".")[2] for d in node.decorator_list}
-    return None if decorators & OTHERS else node
+    return dict(functions(tree)).get(name)
 
 
 def span(node: Function) -> tuple[int, int]:
     """First and last line of a function, its decorators included."""
-    return min([node.lineno, *(d.lineno for d in node.decorator_list)]), node.end_lineno or node.lineno
+    return first_line(node), node.end_lineno or node.lineno
+
+
+def lines_of(text: str) -> list[str]:
+    r"""The lines of a text as Python counts them, ends kept; `str.splitlines` also splits at `\f` and others.
+
+    >>> lines_of("one\ftwo\r\nthree")
+    ['one\x0ctwo\r\n', 'three']
+    """
+    return re.findall(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+", text)
+
+
+def indented(text: str, margin: str) -> str:
+    """Source text with a margin before each line that is not empty."""
+    return "".join(margin + line if line.strip() else line for line in lines_of(text))
 
 
 def imports(exercises: Sequence[Exercise], width: int) -> str:
     """Import statements for all that the exercises' modules have in scope, but what the work file defines.
 
-    A module's private names are there only where an exercise's docstring speaks of them. Lines are at most
+    A module's private names are there only where an exercise's docstring speaks of them, and names that are
+    Python's own, such as `sum`, are not: which of both is meant depends on the module. Lines are at most
     `width` columns where the names allow; the order is that of isort.
     """
     defined = {exercise.name.split(".")[0] for exercise in exercises}
@@ -69,7 +70,8 @@ def imports(exercises: Sequence[Exercise], width: int) -> str:
     chosen: dict[str, tuple[str, str]] = {}  # (module, name there); the first one wins
     for module in dict.fromkeys(exercise.module for exercise in exercises):
         for source, name, known_as in _scope(module):
-            if known_as in defined or (known_as.startswith("_") and known_as not in spoken_of):
+            private = known_as.startswith("_") and known_as not in spoken_of
+            if known_as in defined or private or known_as in BUILTINS:
                 continue
             if not name:
                 straight[source, known_as] = None
@@ -85,6 +87,15 @@ def imports(exercises: Sequence[Exercise], width: int) -> str:
     for source in sorted(by_module):
         groups.setdefault(_rank(source), []).append(_from(source, sorted(by_module[source]), width))
     return "\n".join("".join(lines) for _, lines in sorted(groups.items()))
+
+
+def hidden_builtins(module: str) -> list[str]:
+    """Names of Python's own that mean something else in a module: its functions, or what it imports.
+
+    >>> hidden_builtins("tinytorch.ops.reduce")
+    ['max', 'min', 'sum']
+    """
+    return sorted({known_as for _, _, known_as in _scope(module)} & BUILTINS)
 
 
 def _docstring(exercise: Exercise) -> str:

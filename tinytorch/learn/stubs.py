@@ -14,7 +14,8 @@ import libcst as cst
 
 from tinytorch.errors import LearnError
 from tinytorch.learn.course import Exercise, Lesson
-from tinytorch.learn.scope import OTHERS, find, imports, module_source, span
+from tinytorch.learn.scope import find, hidden_builtins, imports, indented, lines_of, module_source, span
+from tinytorch.learn.work import OTHERS
 
 WIDTH = 100  # columns of a work file's own lines
 TODO = "# TODO: your code, in the place of the next line"
@@ -27,7 +28,7 @@ def reference(exercise: Exercise) -> str:
     if node is None:
         raise LearnError(f"{exercise.module} has no function {exercise.name}")
     first, last = span(node)
-    return textwrap.dedent("".join(source.splitlines(keepends=True)[first - 1 : last]))
+    return textwrap.dedent("".join(lines_of(source)[first - 1 : last]))
 
 
 def head(source: str, name: str) -> str | None:
@@ -76,7 +77,7 @@ def stub_file(lesson: Lesson) -> str:
     sentences = [
         f"What to do stands in {readme}; `{start}` says where that is.",
         f"Check your code with `tito check {lesson.label}`. It runs in the place of the functions of the "
-        f"same names in {names}, so it may use whatever those modules define or import.",
+        f"same names in {names}, and may use what its module defines or imports, and the names below.",
         "This file is not a program of its own.",
     ]
     about = "\n\n".join(textwrap.fill(text, WIDTH, break_long_words=False) for text in sentences)
@@ -99,7 +100,13 @@ def stubs(lesson: Lesson, exercises: Iterable[Exercise]) -> str:
         for exercise in group:
             number = lesson.exercises.index(exercise) + 1
             title = f"# Exercise {number} of {len(lesson.exercises)}: {exercise.name}, in {exercise.place}"
-            functions.append(_emptied(exercise, [title]))
+            hidden = hidden_builtins(module)
+            note = (
+                f"# Here {' and '.join(hidden)} are functions of the module, not Python's own."
+                if hidden
+                else ""
+            )
+            functions.append(_emptied(exercise, [title, note] if note else [title]))
         if owner:
             text += "\n\n" + _module(functions, owner, _class(module, owner)).code.strip("\n") + "\n"
         else:
@@ -207,10 +214,10 @@ def paste(work_text: str, exercise: Exercise, function_source: str) -> str:
     node = find(ast.parse(work_text), exercise.name)
     if node is None:
         owner = exercise.name.rpartition(".")[0]
-        block = f"class {owner}:\n{textwrap.indent(function, '    ')}" if owner else function
+        block = f"class {owner}:\n{indented(function, '    ')}" if owner else function
         return f"{work_text.rstrip()}\n\n\n{block}".replace("\r\n", "\n").replace("\n", newline)
-    lines = work_text.splitlines(keepends=True)
+    lines = lines_of(work_text)
     first, last = span(node)
     margin = lines[first - 1][: len(lines[first - 1]) - len(lines[first - 1].lstrip(" \t"))]
-    lines[first - 1 : last] = [textwrap.indent(function, margin).replace("\n", newline)]
+    lines[first - 1 : last] = [indented(function, margin).replace("\n", newline)]
     return "".join(lines)

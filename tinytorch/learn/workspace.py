@@ -12,9 +12,10 @@ from pathlib import Path
 
 from tinytorch.errors import LearnError
 from tinytorch.learn.course import Course, Lesson, course
-from tinytorch.learn.graft import Piece, Written, pieces_of, read_work
+from tinytorch.learn.work import Piece, Written, pieces_of, read_work
 from tinytorch.training.files import write_whole
 
+DISTRIBUTION = "tinytorch-lab"  # what pip knows TinyTorch by
 MARK = "tito.toml"
 TOML = """# A TinyTorch workspace: `tito` works on this folder from here and from any folder in it.
 # Your code is in work/, one file a lesson; `tito status` shows the road.
@@ -169,8 +170,13 @@ def read_text(path: Path) -> tuple[str, str]:
 
 
 def write_text(path: Path, text: str, encoding: str) -> None:
-    """Write a source file back in the encoding that it had, whole or not at all."""
-    write_whole(path, text.encode(encoding))
+    """Write a source file back in the encoding that it had, whole or not at all; raises LearnError."""
+    try:
+        content = text.encode(encoding)
+    except UnicodeEncodeError as error:
+        lacking = ascii(text[error.start])
+        raise LearnError(f"{path.name} is in {encoding}, which lacks {lacking}: save it in UTF-8") from None
+    write_whole(path, content)
 
 
 def require_extra() -> None:
@@ -178,7 +184,7 @@ def require_extra() -> None:
     absent = [name for name in ("libcst", "pytest") if importlib.util.find_spec(name) is None]
     if absent:
         raise LearnError(
-            f'{" and ".join(absent)} not installed; the course needs: pip install "tinytorch-lab[learn]"'
+            f'{" and ".join(absent)} not installed; the course needs: pip install "{DISTRIBUTION}[learn]"'
         )
 
 

@@ -84,8 +84,8 @@ class GPT(Module):
 
         Each id's row of the token embedding `wte`, and to it the row of `wpe.weight` of its position: 0 to
         t - 1, or with a cache, which holds `cache.length` positions already, those that follow. Then `drop`,
-        all `blocks` in order, called as block(x, None, cache), `norm`, and `head`. Raises ShapeError for ids
-        that do not have two axes, and for positions beyond `context`.
+        all `blocks` in order, called as block(x, None, cache), `norm`, and `head`. Raises ShapeError, which
+        shows the shape of ids, if they do not have two axes, and for positions beyond `context`.
         """
         start = 0 if cache is None else cache.length
         if ids.ndim != 2 or start + ids.shape[1] > self.context:

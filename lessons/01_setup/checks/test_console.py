@@ -48,7 +48,7 @@ def test_bytes_in_the_largest_unit_that_they_fill():
     expect.equal('quantity(1024**2, "B")', "1.0 MiB")
     expect.equal('quantity(5 * 1024**3, "B")', "5.0 GiB")
     expect.equal('quantity(3000 * 1024**3, "B")', "3000.0 GiB")
-    expect.equal('quantity(0.5, "B")', "0 B")
+    expect.equal('quantity(0.4, "B")', "0 B")
 
 
 @exercise("quantity")

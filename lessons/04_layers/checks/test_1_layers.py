@@ -159,6 +159,13 @@ def test_all_dropped_and_dtypes():
 
 
 @exercise("dropout")
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
+def test_gradients_can_flow(p):
+    x = tt.ones(3, 4).requires_grad_()
+    expect.true("dropout(x, p).requires_grad", "only ops on x made the result, so that gradients can flow")
+
+
+@exercise("dropout")
 def test_probabilities_out_of_range():
     x = Tensor([1.0, 2.0])
     expect.raises("dropout(x, 1.5)", DataError, "1.5")

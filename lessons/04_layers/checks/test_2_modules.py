@@ -177,6 +177,19 @@ def test_shapes_and_dtypes_that_do_not_fit():
 
 
 @exercise("Module.load_state_dict")
+def test_all_that_does_not_fit_is_listed():
+    model = Pair()
+    state = {name: np.ones((4, *value.shape), value.dtype) for name, value in other_state(model).items()}
+    expect.raises("model.load_state_dict(state)", CheckpointError, *[f"{name}: shape" for name in state])
+    state["middle.factor"] = np.ones(1, np.float32)
+    del state["weight"]
+    words = [f"{name}: shape" for name in state if name != "middle.factor"]
+    expect.raises(
+        "model.load_state_dict(state)", CheckpointError, "missing weight", "unexpected middle.factor", *words
+    )
+
+
+@exercise("Module.load_state_dict")
 def test_one_name_of_a_tied_parameter_is_enough():
     model = Tied()
     state = other_state(model)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any, ClassVar
 
 import numpy as np
 
 from tinytorch.autograd import propagate, topological_order
 from tinytorch.ops.base import Node, Op
+from tinytorch.ops.context import grad_mode
 from tinytorch.ops.spec import Spec
 from tinytorch.tensor import Tensor
 
@@ -19,11 +21,19 @@ def leaf(values: Any) -> Tensor:
 
 def gradients(op: Op, g: Any, *arrays: Any) -> Any:
     """What the rule of `op` gives for g, the gradient of its output, seeing only the values that it keeps."""
-    inputs = [leaf(a) for a in arrays]
+    return _rule_run(op, Tensor(g), [leaf(a) for a in arrays])
+
+
+def linked_to_g(op: Op, g: Any, *arrays: Any) -> list[bool]:
+    """For each gradient whether it asks for one itself where g does, and the inputs do not."""
+    return [found.requires_grad for found in _rule_run(op, leaf(g), [Tensor(a) for a in arrays])]
+
+
+def _rule_run(op: Op, g: Tensor, inputs: list[Tensor]) -> Any:
     out = op(*inputs)
     kept = range(len(inputs)) if op.keeps is None else op.keeps
     seen = [t if i in kept else Spec(t.shape, t.dtype) for i, t in enumerate(inputs)]
-    found = op.vjp(Tensor(g), out if op.keeps_output else Spec(out.shape, out.dtype), *seen)
+    found = op.vjp(g, out if op.keeps_output else Spec(out.shape, out.dtype), *seen)
     return tuple(f() if callable(f) else f for f in found) if isinstance(found, tuple | list) else found
 
 
@@ -65,6 +75,21 @@ def carry(out: Tensor, g: Any, sources: list[Any], **options: bool) -> list[Any]
     carried = Carried()
     propagate(topological_order(out._node), Tensor(g), carried.give, **options)
     return [carried.sums.get(id(source)) for source in sources]
+
+
+def most_held(out: Tensor, g: Any, retain_graph: bool) -> int:
+    """How many gradients of nodes were alive at once, at most, while `propagate` ran."""
+    seen: list[weakref.ref[Tensor]] = []
+    alive: list[int] = []
+
+    def give(source: Any, g: Tensor) -> None:
+        if isinstance(source, Node):
+            seen.append(weakref.ref(g))
+            alive.append(sum(ref() is not None for ref in seen))
+
+    with grad_mode(False):  # as backward does: else each gradient has a graph, which holds those before it
+        propagate(topological_order(out._node), Tensor(g), give, retain_graph=retain_graph)
+    return max(alive)
 
 
 def handed_out(out: Tensor, g: Any) -> list[str]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import gradients
+from helpers import gradients, linked_to_g
 
 from tinytorch.learn import expect
 from tinytorch.learn.expect import exercise
@@ -13,6 +13,7 @@ from tinytorch.ops.reduce import Mean
 from tinytorch.ops.softmax import Softmax
 
 FOLLOWS = "the gradient is made by ops on tensors, so that it can be differentiated again"
+LINKED = "each gradient is made from g by ops on tensors, so that it can be differentiated by g"
 
 
 @exercise("Mul.vjp")
@@ -20,6 +21,7 @@ def test_product(rng):
     a, b, g = rng.normal(size=(3, 2, 4))
     expect.close("gradients(Mul(), g, a, b)", (g * b, g * a))
     expect.true("gradients(Mul(), g, a, b)[0].requires_grad", FOLLOWS)
+    expect.true("all(linked_to_g(Mul(), g, a, b))", LINKED)
     expect.gradient("Mul()", rng.normal(size=(3, 1)), rng.normal(size=4))
 
 
@@ -36,6 +38,7 @@ def test_quotient(rng):
     b = rng.uniform(0.5, 2, size=(2, 4)) * rng.choice([-1, 1], size=(2, 4))
     expect.close("gradients(Div(), g, a, b)", (g / b, -g * a / b**2))
     expect.true("gradients(Div(), g, a, b)[1].requires_grad", FOLLOWS)
+    expect.true("all(linked_to_g(Div(), g, a, b))", LINKED)
     expect.gradient("Div()", rng.normal(size=(3, 1)), rng.uniform(0.5, 2, size=4))
 
 
@@ -44,6 +47,7 @@ def test_tanh(rng):
     a, g = rng.normal(size=(2, 3, 4))
     expect.close("gradients(Tanh(), g, a)", (g / np.cosh(a) ** 2,))
     expect.true("gradients(Tanh(), g, a)[0].requires_grad", FOLLOWS)
+    expect.true("all(linked_to_g(Tanh(), g, a))", LINKED)
 
 
 @exercise("Tanh.vjp")
@@ -58,6 +62,7 @@ def test_product_of_matrices(rng):
     want = np.einsum("ij,kj->ik", g, b), np.einsum("ik,ij->kj", a, g)
     expect.close("gradients(MatMul(), g, a, b)", want)
     expect.true("gradients(MatMul(), g, a, b)[1].requires_grad", FOLLOWS)
+    expect.true("all(linked_to_g(MatMul(), g, a, b))", LINKED)
 
 
 @exercise("MatMul.vjp")
@@ -83,6 +88,7 @@ def test_mean(axis, keepdims, rng):
     g = full if keepdims else full.reshape([n for i, n in enumerate(a.shape) if i not in axis])
     want = np.broadcast_to(full, a.shape) * (full.size / a.size)
     expect.close("gradients(Mean(axis, keepdims), g, a)", (want,))
+    expect.true("all(linked_to_g(Mean(axis, keepdims), g, a))", LINKED)
 
 
 @exercise("Mean.vjp")
@@ -110,6 +116,7 @@ def test_softmax(axis, rng):
     ]
     expect.close("gradients(Softmax(axis), g, a)", (np.moveaxis(np.array(rows), -1, axis),))
     expect.true("gradients(Softmax(axis), g, a)[0].requires_grad", FOLLOWS)
+    expect.true("all(linked_to_g(Softmax(axis), g, a))", LINKED)
 
 
 @exercise("Softmax.vjp")

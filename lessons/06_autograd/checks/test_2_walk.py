@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import Cube, FirstOnly, carry, handed_out, leaf, out_of_order, summed_by_hand
+from helpers import Cube, FirstOnly, carry, handed_out, leaf, most_held, out_of_order, summed_by_hand
 
 import tinytorch as tt
 from tinytorch.autograd import accumulate, topological_order, unbroadcast
@@ -163,6 +163,18 @@ def test_the_graph_is_freed_unless_retained():
     expect.equal("(len(y._node.inputs), len(out._node.inputs))", (2, 1))
     expect.close("carry(out, np.array(1.0), [x])", [3 * np.exp(6.0)])
     expect.equal("(y._node.inputs, out._node.inputs)", ((), ()))
+
+
+@exercise("propagate")
+@pytest.mark.parametrize("retain", [False, True])
+def test_gradients_that_were_used_are_let_go(retain):
+    y = leaf(0.5)
+    for _ in range(20):
+        y = (y * 2.0).tanh()
+    expect.true(
+        "most_held(y, np.array(1.0), retain) <= 6",
+        "of a chain of 40 nodes only a few gradients are held at the same time",
+    )
 
 
 @exercise("propagate")

@@ -8,6 +8,7 @@ from tinytorch.learn import expect
 from tinytorch.learn.expect import exercise
 from tinytorch.ops.update import GlobalNorm
 from tinytorch.optim import clip_grad_norm
+from tinytorch.tensor import Tensor
 
 # ---------------------------------------------------------------- GlobalNorm.forward
 
@@ -107,6 +108,15 @@ def test_the_millionth_beside_the_norm():
 def test_the_norm_is_a_python_number():
     a = parameter([1.0], [0.5])
     expect.equal("clip_grad_norm([a], 1.0)", 0.5)
+
+
+@exercise("clip_grad_norm")
+def test_gradients_whose_squares_are_too_large_for_float32():
+    a, b = (Tensor(np.zeros(1, np.float32), requires_grad=True) for _ in range(2))
+    a.grad, b.grad = Tensor(np.array([3e30], np.float32)), Tensor(np.array([-4e30], np.float32))
+    expect.close("clip_grad_norm([a, b], 1.0)", 5e30)
+    expect.close("a.grad", [0.6], dtype=np.float32)
+    expect.close("b.grad", [-0.8], dtype=np.float32)
 
 
 @exercise("clip_grad_norm")

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, and what a checkpoint is put together from."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,30 @@ def test_a_disk_that_fills_up(tmp_path):
     expect.raises("with_little_room(path, content)", CheckpointError, "run.bin")
     expect.equal("path.read_bytes()", b"old")
     expect.equal("names(tmp_path)", ["run.bin"])
+
+
+def files_at_each_fsync(path, content):
+    """Write; what all the files of the folder held whenever os.fsync was called."""
+    found = []
+
+    def note(frame, event, called):
+        if event == "c_call" and called.__name__ in ("fsync", "fdatasync"):
+            found.append(sorted(file.read_bytes() for file in path.parent.iterdir()))
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        write_whole(path, content)
+    finally:
+        sys.setprofile(before)
+    return found
+
+
+@exercise("write_whole")
+def test_on_the_disk_beside_the_old_file_before_it_is_renamed(tmp_path):
+    path = tmp_path / "run.bin"
+    path.write_bytes(b"old")
+    expect.equal("files_at_each_fsync(path, b'new')[:1]", [[b"new", b"old"]])
 
 
 # ---------------------------------------------------------------- Parts.tensors

@@ -96,6 +96,14 @@ def test_targets_that_do_not_count():
 
 
 @exercise("Accuracy.update")
+def test_batches_of_one_size_in_which_different_numbers_count():
+    output = [[0.0, 1.0]] * 4
+    one_right, four_wrong = (output, [1, -100, -100, -100]), (output, [0, 0, 0, 0])
+    expect.close("accuracy_of(one_right, four_wrong)", 0.2)
+    expect.close("accuracy_of(four_wrong, one_right)", 0.2)
+
+
+@exercise("Accuracy.update")
 def test_outputs_may_carry_gradients():
     output = Tensor([[0.0, 1.0]], requires_grad=True) * 2.0
     accuracy = Accuracy()
@@ -217,6 +225,21 @@ def test_mode_and_gradients():
     expect.equal("model.seen", [(False, False, False)])
     expect.equal("modes(model)", [True, True])
     expect.true("state().grad", "gradients are recorded again afterwards")
+
+
+def no_loss(output, target):
+    """A loss that fails."""
+    raise OSError("the disk is gone")
+
+
+@exercise("evaluate")
+def test_mode_and_gradients_after_an_error():
+    model = Modes().train()
+    model.part.eval()
+    batch = (Tensor([[1.0]]), Tensor([[2.0]]))
+    expect.raises("evaluate(model, [batch], no_loss)", OSError, "disk")
+    expect.equal("modes(model)", [True, False])
+    expect.true("state().grad", "gradients are recorded again after an error")
 
 
 @exercise("evaluate")

@@ -44,7 +44,7 @@ def overfit() -> None:
     )
     axes.plot(best["step"], best["loss"], "o", color="#c0392b", label=f"best: step {best['step']}")
     axes.set(xlabel="step", ylabel="mean squared error", yscale="log")
-    axes.legend()
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     figure.savefig(HERE / "overfit.svg", bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)
 

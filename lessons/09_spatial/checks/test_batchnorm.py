@@ -106,6 +106,22 @@ def test_evaluation_without_weight_or_bias(rng):
     expect.close(call, want, rtol=1e-3, atol=1e-4, dtype=np.float32)
 
 
+@exercise("batch_norm")
+def test_gradients_in_evaluation(rng):
+    x = Tensor(rng.normal(size=(3, 2, 2)), requires_grad=True)
+    weight, bias = (Tensor(rng.normal(size=2), requires_grad=True) for _ in range(2))
+    running_mean, running_var = Tensor(np.array([1.0, -2.0])), Tensor(np.array([4.0, 0.25]))
+    g = rng.normal(size=(3, 2, 2))
+    out = expect.value("batch_norm(x, weight, bias, running_mean, running_var, False, 0.1, 0.5)")
+    expect.true("out.requires_grad", "the result records gradients in evaluation too")
+    (out * Tensor(g)).sum().backward()
+    mean, root = np.array([[[1.0], [-2.0]]]), np.sqrt([[[4.5], [0.75]]])
+    expect.close("x.grad", g * weight.numpy()[:, None] / root)
+    expect.close("weight.grad", (g * (x.numpy() - mean) / root).sum(axis=(0, 2)))
+    expect.close("bias.grad", g.sum(axis=(0, 2)))
+    expect.true("running_mean.grad is None", "running statistics get no gradient")
+
+
 @exercise("BatchNorm.forward", "batch_norm")
 def test_evaluation_without_running_statistics_is_by_the_batch(rng):
     values = rng.normal(size=(4, 3))

@@ -1,10 +1,12 @@
 """What the checks of this lesson share: small data sets, and calls that must return in time."""
 
+import sys
 import threading
 
 import numpy as np
 
 from tinytorch.data.dataset import Dataset
+from tinytorch.data.rng import generator
 
 SECONDS = 5.0  # until a call counts as one that never returns
 
@@ -60,6 +62,23 @@ def in_time(call):
     if error is not None:
         raise error
     return result
+
+
+def streams_drawn(call):
+    """The keys (seed, purpose, major, minor) with which `call()` asks `generator` for a stream."""
+    keys = set()
+
+    def note(frame, event, _):
+        if event == "call" and frame.f_code is generator.__code__:
+            keys.add(tuple(int(frame.f_locals[name]) for name in ("seed", "purpose", "major", "minor")))
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        call()
+    finally:
+        sys.setprofile(before)
+    return sorted(keys)
 
 
 def pictures(rng, count=5, channels=2, height=4, width=6, dtype=np.float32):

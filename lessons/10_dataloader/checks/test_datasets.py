@@ -1,9 +1,10 @@
 """Data sets, subsets, splits and stacking samples."""
 
 import numpy as np
-from helpers import Noted
+from helpers import Noted, streams_drawn
 
 from tinytorch.data.dataset import Dataset, Subset, TensorDataset, collate, random_split
+from tinytorch.data.rng import Purpose
 from tinytorch.errors import DataError
 from tinytorch.learn import expect
 from tinytorch.learn.expect import exercise
@@ -95,6 +96,14 @@ def test_a_function_of_the_seed(rng):
     expect.true("set(first.tolist()) != set(other.tolist())", "another seed gives another split")
     expect.true("set(first.tolist()) != set(range(30))", "the split is at random")
     expect.equal("random_split(data, [0.5, 0.5])[0].indices", random_split(data, [0.5, 0.5], 0)[0].indices)
+
+
+@exercise("random_split")
+def test_the_split_has_a_key_of_its_own(rng):
+    data, seed = TensorDataset(np.arange(60)), int(rng.integers(2**32))
+    expect.equal(
+        "streams_drawn(lambda: random_split(data, [0.5, 0.5], seed))", [(seed, int(Purpose.SPLIT), 0, 0)]
+    )
 
 
 @exercise("random_split")

@@ -1,7 +1,7 @@
 """DataLoader: how many batches, in which order, what is in them, and going on where one stopped."""
 
 import numpy as np
-from helpers import Letters, Noted
+from helpers import Letters, Noted, streams_drawn
 
 from tinytorch.data.dataset import TensorDataset
 from tinytorch.data.loader import DataLoader
@@ -75,6 +75,13 @@ def test_seeds_do_not_run_into_each_other():
     for a, b in ((0, 0), (1, 0), (0, 1)):
         text = f"loader.order({a}).tolist() != other.order({b}).tolist()"
         expect.true(text, "two seeds share no orders, whatever the epoch")
+
+
+@exercise("DataLoader.order")
+def test_the_order_has_a_key_of_its_own(rng):
+    seed = int(rng.integers(2**32))
+    loader = DataLoader(numbers(50), shuffle=True, seed=seed)
+    expect.equal("streams_drawn(lambda: loader.order(3))", [(seed, int(Purpose.SHUFFLE), 3, 0)])
 
 
 @exercise("DataLoader.order")

@@ -14,7 +14,7 @@ class Source:
 
     def __init__(self, count, wait_for=0, fails_at=None):
         self.count, self.fails_at = count, fails_at
-        self.given, self.threads = 0, set()
+        self.given, self.threads, self.daemon = 0, set(), None
         self.wait_for, self.reached = wait_for, threading.Event()
 
     def __iter__(self):
@@ -22,6 +22,7 @@ class Source:
 
     def __next__(self):
         self.threads.add(threading.get_ident())
+        self.daemon = threading.current_thread().daemon
         if self.given == self.fails_at:
             raise OSError("the disk is gone")
         if self.given == self.count:
@@ -107,3 +108,11 @@ def test_leaving_early_ends_the_thread():
     expect.value("in_time(items.close)")
     expect.true("not alive(source)", "the thread ends when the consumer stops early")
     expect.true("not source.reached.is_set()", "the rest of the items is left alone")
+
+
+@exercise("prefetched")
+def test_the_thread_is_a_daemon():
+    expect.equal("in_time(lambda: list(prefetched(iter('ab'), 1)))", ["a", "b"])  # so that the next returns
+    source = Source(2)
+    expect.equal("list(prefetched(source, 1))", [0, 1])
+    expect.true("source.daemon", "the thread is a daemon, which does not keep the interpreter from ending")

@@ -11,7 +11,7 @@ import numpy as np
 from tinytorch.data import load, random_crop, random_flip
 
 HERE = Path(__file__).resolve().parent
-LOAD, TRAIN = "#f9c784", "#9cc5e8"
+LOAD, TRAIN, WAIT = "#f9c784", "#9cc5e8", "#eeeeee"
 plt.rcParams.update({"svg.hashsalt": "tinytorch", "svg.fonttype": "none", "font.size": 9})
 
 
@@ -27,22 +27,36 @@ def bar(axes: plt.Axes, start: float, length: float, row: float, colour: str, te
     axes.text(start + length / 2, row + 0.4, text, ha="center", va="center", fontsize=8)
 
 
-def prefetch(batches: int = 5, loading: float = 2.0, training: float = 3.0) -> None:
+def times(batches: int, loading: float, training: float, depth: int) -> list[tuple[float, float, float]]:
+    """When the thread starts on each batch, when it can put it into the queue, and when training takes it."""
+    found: list[tuple[float, float, float]] = []
+    for k in range(batches):
+        start = found[-1][1] if found else 0.0
+        room = found[k - depth][2] if k >= depth else 0.0  # the queue holds the `depth` batches before
+        put = max(start + loading, room)
+        found.append((start, put, max(put, found[-1][2] + training) if found else put))
+    return found
+
+
+def prefetch(batches: int = 6, loading: float = 2.0, training: float = 3.0, depth: int = 1) -> None:
     """The same batches one after the other, and with a thread that loads ahead."""
     figure, (above, below) = plt.subplots(2, 1, figsize=(8, 2.6), sharex=True)
     for k in range(batches):
         bar(above, k * (loading + training), loading, 0, LOAD, str(k))
         bar(above, k * (loading + training) + loading, training, 0, TRAIN, str(k))
-        bar(below, k * loading if k < 2 else loading + (k - 1) * training, loading, 1, LOAD, str(k))
-        bar(below, loading + k * training, training, 0, TRAIN, str(k))
+    for k, (start, put, taken) in enumerate(times(batches, loading, training, depth)):
+        bar(below, start, loading, 1, LOAD, str(k))
+        if put > start + loading:
+            bar(below, start + loading, put - start - loading, 1, WAIT, "")
+        bar(below, taken, training, 0, TRAIN, str(k))
     above.set(yticks=[0.4], yticklabels=["one thread"], ylim=(-0.2, 1))
     above.set_xlim(0, batches * (loading + training))
     below.set(yticks=[0.4, 1.4], yticklabels=["training", "prefetch thread"], ylim=(-0.2, 2), xlabel="time")
     figure.legend(
-        handles=[plt.Rectangle((0, 0), 1, 1, color=LOAD), plt.Rectangle((0, 0), 1, 1, color=TRAIN)],
-        labels=["prepare a batch", "train on it"],
+        handles=[plt.Rectangle((0, 0), 1, 1, color=colour) for colour in (LOAD, TRAIN, WAIT)],
+        labels=["prepare a batch", "train on it", "wait for room in the queue"],
         loc="upper right",
-        ncols=2,
+        ncols=3,
         frameon=False,
     )
     save(figure, "prefetch.svg")

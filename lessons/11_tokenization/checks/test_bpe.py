@@ -131,10 +131,10 @@ def test_ids_become_bytes():
 @exercise(*DECODE)
 def test_ids_that_do_not_exist():
     tokenizer = BPETokenizer([(108, 111)])
-    expect.raises("tokenizer.decode([97, 257])", DataError, "257", "position 1", "256")
+    expect.raises("tokenizer.decode([97, 257])", DataError, "257", "1", "256")
     expect.raises("tokenizer.decode([-1])", DataError, "-1")
     expect.raises("tokenizer.decode([[97]])", ShapeError, "(1, 1)")
-    expect.raises("tokenizer.decode([97.0])", DTypeError, "float64")
+    expect.raises("tokenizer.decode([97.0])", DTypeError)
 
 
 @exercise("count_pairs", "learn_merges", *ENCODE, *DECODE)
@@ -169,4 +169,4 @@ def test_bits_by_hand():
 @exercise("NGram.bits_per_byte")
 def test_no_text_has_no_score():
     model = NGram(b"abc", 2)
-    expect.raises('model.bits_per_byte(b"")', DataError, "empty")
+    expect.raises('model.bits_per_byte(b"")', DataError)

@@ -89,17 +89,17 @@ def test_no_ids_are_fine():
 
 @exercise("check_ids")
 def test_ids_out_of_range():
-    expect.raises("check_ids([0, 1, 4, 9], 4)", DataError, "4", "position 2", "3")
-    expect.raises("check_ids([0, -1], 4)", DataError, "-1", "position 1")
-    expect.raises("check_ids([0], 0)", DataError, "position 0")
+    expect.raises("check_ids([0, 1, 4, 9], 4)", DataError, "4", "2", "3")
+    expect.raises("check_ids([5, 0, -1], 9)", DataError, "-1", "2", "8")
+    expect.raises("check_ids([0], 0)", DataError, "0")
 
 
 @exercise("check_ids")
 def test_what_is_no_sequence_of_ids():
     expect.raises("check_ids([[0, 1], [2, 3]], 4)", ShapeError, "(2, 2)")
     expect.raises("check_ids(3, 4)", ShapeError, "()")
-    expect.raises("check_ids([0.0, 1.0], 4)", DTypeError, "float64")
-    expect.raises("check_ids([True, False], 4)", DTypeError, "bool")
+    expect.raises("check_ids([0.0, 1.0], 4)", DTypeError)
+    expect.raises("check_ids([True, False], 4)", DTypeError)
 
 
 @exercise("check_ids", "CharTokenizer.decode")
@@ -113,10 +113,10 @@ def test_decoding():
 @exercise("check_ids", "CharTokenizer.decode")
 def test_decoding_refuses_what_are_no_ids():
     tokenizer = CharTokenizer("abc")
-    expect.raises("tokenizer.decode([0, -1])", DataError, "-1", "position 1")
+    expect.raises("tokenizer.decode([0, 1, 0, -1])", DataError, "-1", "3")
     expect.raises("tokenizer.decode([3])", DataError, "3", "2")
     expect.raises("tokenizer.decode([[0]])", ShapeError, "(1, 1)")
-    expect.raises("tokenizer.decode([1.0])", DTypeError, "float64")
+    expect.raises("tokenizer.decode([1.0])", DTypeError)
 
 
 @exercise("CharTokenizer.train", "CharTokenizer.encode", "check_ids", "CharTokenizer.decode")

@@ -52,6 +52,7 @@ def test_vectors_of_ids(rng):
     expect.close("layer(Tensor([[4, 0], [2, 4]]))", weight[[[4, 0], [2, 4]]])
     expect.close("layer(Tensor(3))", weight[3])
     expect.raises("layer(Tensor([5]))", ShapeError, "5")
+    expect.raises("layer(Tensor([-1]))", ShapeError, "-1")
 
 
 @exercise(INIT, "Lookup.forward", "sum_rows", "TakeGrad.forward", "Embedding.forward")

@@ -18,13 +18,13 @@ HERE = Path(__file__).parent
 def main() -> None:
     """64 positions of width 32."""
     table = sinusoidal(64, 32).numpy()
-    figure, axes = plt.subplots(1, 3, figsize=(10, 2.8), width_ratios=(1, 1.5, 1))
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3.1), width_ratios=(1, 1.5, 1))
     axes[0].imshow(table, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
     axes[0].set(title="sinusoidal(64, 32)", xlabel="column", ylabel="position")
     for column in (0, 6, 12):
         axes[1].plot(table[:, column], label=f"column {column}")
     axes[1].set(title="slower and slower waves", xlabel="position")
-    axes[1].legend(loc="lower left")
+    axes[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, frameon=False)
     axes[2].imshow(table @ table.T, cmap="Blues")
     axes[2].set(title="dot products of rows", xlabel="position", ylabel="position")
     figure.tight_layout()

@@ -131,6 +131,14 @@ def test_with_a_cache_a_pass_goes_on_where_the_last_one_ended(rng):
 
 
 @exercise("MultiHeadAttention.forward")
+def test_a_cache_alone_hides_nothing(rng):
+    layer, a = layer_of(rng, 6, 2), rng.normal(size=(2, 5, 6))
+    cache, first, second = Cache(), Tensor(a[:, :3]), Tensor(a[:, 3:])
+    expect.close("layer(first, cache=cache)", expected(layer, a[:, :3]))
+    expect.close("layer(second, cache=cache)", expected(layer, a)[:, 3:])
+
+
+@exercise("MultiHeadAttention.forward")
 def test_keys_and_values_are_not_mixed_up_in_the_cache(rng):
     layer, a = layer_of(rng, 4, 2), rng.normal(size=(1, 3, 4))
     x, cache = Tensor(a), Cache()

@@ -98,6 +98,15 @@ def test_huge_scores_give_no_nan(rng, size, causal):
 
 
 @exercise("attention_weights")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_key_that_fits_badly_is_still_better_than_a_hidden_one(dtype):
+    q, k = np.ones((1, 1, 2, 1), dtype), np.array([-1e12, 0.0], dtype).reshape(1, 1, 2, 1)
+    mask = np.array([True, False])
+    expect.equal("attention_weights(q, k, 1.0, False, mask)", np.array([[[[1, 0]] * 2]], dtype))
+    expect.equal("attention_weights(q, k, 1.0, True)", np.array([[[[1, 0], [0, 1]]]], dtype))
+
+
+@exercise("attention_weights")
 @pytest.mark.parametrize("size", [60.0, 400.0])
 def test_large_and_small_scores_in_one_row(size):
     q, k = np.ones((1, 1, 1, 1)), np.array([-size, 0.0, size]).reshape(1, 1, 3, 1)

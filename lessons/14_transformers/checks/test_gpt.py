@@ -150,9 +150,9 @@ def test_ids_must_fit(rng):
         Tensor(tokens(rng, *shape)) for shape in ((3,), (1, 7), (1, 4), (1, 2), (1, 3))
     )
     expect.raises("model(flat)", ShapeError, "(3,)")
-    expect.raises("model(long)", ShapeError, "(1, 7)", "6")
+    expect.raises("model(long)", ShapeError, "(1, 7)")
     expect.value("model(four, cache)")
-    expect.raises("model(three, cache)", ShapeError, "(1, 3)", "4", "6")
+    expect.raises("model(three, cache)", ShapeError, "(1, 3)")
     expect.value("model(two, cache)")
 
 

@@ -95,6 +95,17 @@ def test_only_the_top_k_are_drawn(rng):
 
 
 @exercise("sample")
+def test_temperature_counts_among_the_top_k_too(rng):
+    a = np.array([0.2, -0.5, 1.0, 0.0, 0.1])
+    logits, generator = Tensor(a), Generator(int(rng.integers(2**31)))
+    chances = np.where(a > 0.15, np.exp(a / 0.25), 0)
+    chances /= chances.sum()
+    found = counts(expect.value("[sample(logits, 0.25, 2, generator) for _ in range(400)]"), 5)
+    fits = as_expected(found, chances)
+    expect.true("fits", f"of 400 draws about {np.round(400 * chances)} are each id, not {found}", fits=fits)
+
+
+@exercise("sample")
 def test_a_plain_sample_is_at_temperature_one(rng):
     a = np.array([2.0, 0.0])
     logits, generator = Tensor(a), Generator(int(rng.integers(2**31)))
@@ -195,7 +206,7 @@ def test_without_a_word_the_temperature_is_one():
 @pytest.mark.parametrize("bad", ["[], 3", "[1], -1", "[1], 3, -0.5", "[1], 3, 1.0, 0", "[1], 3, 1.0, -2"])
 def test_settings_are_checked(bad):
     model = Counting()
-    expect.raises(f"generate(model, {bad})", DataError, "generate", model=model)
+    expect.raises(f"generate(model, {bad})", DataError, model=model)
     expect.equal("model.seen", [], model=model)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from tinytorch.learn import graft
 from tinytorch.learn.checks import Failure, Report, failed, take
 from tinytorch.learn.course import Lesson
+from tinytorch.learn.work import Piece
 
 
 @dataclass
@@ -125,7 +126,7 @@ def _in_fork(job: Job, emit: Callable[[bytes], object], muted: list[bool]) -> No
         for stream in (0, 1, 2):
             os.dup2(nowhere, stream)
         sys.modules["tito_graft"] = graft
-        graft.install(graft.Piece(*piece) for piece in task["pieces"])
+        graft.install([Piece(*piece) for piece in task["pieces"]], task["names"])
         from tinytorch.learn import checks_child
 
         also: list[object] = []
@@ -135,7 +136,7 @@ def _in_fork(job: Job, emit: Callable[[bytes], object], muted: list[bool]) -> No
             also.append(Batch(job.mutants, emit, lambda: muted.append(True)))
         code = checks_child.run(task, emit, also)  # type: ignore[arg-type]  # the number of bytes is not used
     except BaseException as error:  # noqa: BLE001 - told to the parent, whatever it is
-        told = graft.trouble(error, [graft.Piece(*piece) for piece in task["pieces"]])
+        told = graft.trouble(error, [Piece(*piece) for piece in task["pieces"]])
         emit(failed(Failure(**told)))
     finally:
         os._exit(code)

@@ -20,7 +20,8 @@ from tinytorch.learn.course import Course, Exercise, Lesson, course
 from tinytorch.learn.gate import mutants as made
 from tinytorch.learn.gate import readme as text
 from tinytorch.learn.gate.forks import Job, run_all
-from tinytorch.learn.graft import Piece, functions, parse
+from tinytorch.learn.stubs import paste, reference, stub_file
+from tinytorch.learn.work import Piece, functions, parse, pieces_of
 
 KILLED = 0.9  # of the generated mutants, at least
 LINES = 25  # of an exercise's body, about: a few more are let pass
@@ -95,6 +96,18 @@ class Gate:
         """The reference passes, on the seed of the day and on others."""
         for seed in (self.seed, *range(1, 1 + MORE_SEEDS)):
             yield self._job(lesson, "reference", [], True, f"seed {seed}", seed=seed, stop=False)
+        job = self._job(lesson, "reference", self._pasted(lesson), True, "a work file of all", stop=False)
+        job.note.all_run = True
+        yield job
+
+    def _pasted(self, lesson: Lesson) -> list[Piece]:
+        """All exercises in one work file, made as a learner's is, each with the body of the reference."""
+        work = stub_file(lesson)
+        for exercise in lesson.exercises:
+            work = paste(work, exercise, reference(exercise))
+        path = self.folder / lesson.work_name
+        path.write_text(work, encoding="utf-8")
+        return pieces_of([(e.module, e.name) for e in lesson.exercises], path)
 
     def stubs(self, lesson: Lesson) -> Iterator[Job]:
         """Each exercise's stub alone fails its own checks, by name."""
@@ -198,10 +211,13 @@ class Gate:
             verdict.problems += [f"{job.name}: {_told(f)}" for f in report.failures]
             if not report.total:
                 verdict.problems.append(f"{job.name}: there are no checks")
+            idle = {e.name for e in job.lesson.exercises} - {name for name, _, _ in report.ran}
+            if note.all_run and idle:
+                verdict.problems.append(f"{job.name}: no check runs {', '.join(sorted(idle))}")
         elif isinstance(note.want, str):
             if failure is None:
                 verdict.problems.append(f"{job.name}: no check fails on its stub")
-            elif note.want not in (failure.exercise, failure.error.split(" ")[0]):
+            elif (failure.kind, failure.exercise) != ("unwritten", note.want):
                 verdict.problems.append(f"{job.name}: the failure does not name it: {_told(failure)}")
         return []
 
@@ -256,6 +272,11 @@ class Gate:
             verdict.notes.append(f"{dead} of {len(found)} killed, {dead / len(found):.1%}")
             if dead < KILLED * len(found):
                 verdict.problems.append(f"only {dead} of {len(found)} killed; {KILLED:.0%} are wanted")
+            there = {(m.exercise.name, m.change): killed for m, killed in found}
+            looked_at = {e.name for e in self.exercises(lesson)}
+            for listed in made.survivors(lesson):
+                if listed.exercise in looked_at and there.get((listed.exercise, listed.change), True):
+                    verdict.notes.append(f"listed, but killed: {listed.exercise}: {listed.change}")
         for mutant in self.unlisted():
             verdict = self.verdict(self.course.lesson(mutant.exercise.lesson), "generated")
             verdict.problems.append(f"{mutant.exercise.name}: survivor not listed: {mutant.change}")
@@ -263,12 +284,16 @@ class Gate:
 
 @dataclass
 class Note:
-    """What a run is for and what it must come to: pass (True), fail (False), or fail by this name."""
+    """What a run is for and what it must come to: pass (True), fail (False), or fail by this name.
+
+    `all_run`: whether each exercise must have run.
+    """
 
     part: str
     want: bool | str | None
     batch: list[made.Mutant] = field(default_factory=list)
     mutant: made.Mutant | None = None
+    all_run: bool = False
 
 
 def _told(failure: Any) -> str:

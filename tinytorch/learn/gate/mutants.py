@@ -14,11 +14,11 @@ from pathlib import Path
 import libcst as cst
 
 from tinytorch.errors import LearnError
-from tinytorch.learn import graft
-from tinytorch.learn.checks import PACKAGE
+from tinytorch.learn import work
+from tinytorch.learn.checks import ROOT
 from tinytorch.learn.course import Exercise, Lesson
 
-CONSTANTS = ("None", "0", "True")
+CONSTANTS = ("None", "0", "1.0", "True", "''", "()")
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,18 @@ class Survivor:
 
 
 @cache
-def _functions(path: Path) -> dict[str, graft.Function]:
-    return dict(graft.functions(graft.parse(path)))
+def _functions(path: Path) -> dict[str, work.Function]:
+    return dict(work.functions(work.parse(path)))
 
 
-def plain_function(exercise: Exercise) -> graft.Function:
+def plain_function(exercise: Exercise) -> work.Function:
     """The reference as a tree without docstring, decorators and annotations; raises LearnError."""
-    path = PACKAGE / f"{exercise.module.replace('.', '/')}.py"
+    path = ROOT / f"{exercise.module.replace('.', '/')}.py"
     found = _functions(path).get(exercise.name) if path.is_file() else None
     if found is None:
         raise LearnError(f"{exercise.id}: {path} has no function of that name")
     node = ast.parse(ast.unparse(found)).body[0]
-    assert isinstance(node, graft.Function)
+    assert isinstance(node, work.Function)
     node.decorator_list, node.returns = [], None
     for part in ast.walk(node):
         if isinstance(part, ast.arg):
@@ -63,7 +63,7 @@ def plain_function(exercise: Exercise) -> graft.Function:
 
 def lines_of(exercise: Exercise) -> int:
     """Lines of the body of the reference, docstring and signature left out."""
-    path = PACKAGE / f"{exercise.module.replace('.', '/')}.py"
+    path = ROOT / f"{exercise.module.replace('.', '/')}.py"
     node = _functions(path)[exercise.name]
     body = node.body[1:] if ast.get_docstring(node) is not None else node.body
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
@@ -91,7 +91,7 @@ def generated(exercise: Exercise) -> list[Mutant]:
     except ImportError:
         raise LearnError('generated mutants need mutmut: pip install -e ".[dev]"') from None
     original = as_work(exercise, ast.unparse(plain_function(exercise)))
-    with contextlib.chdir(PACKAGE):  # where mutmut looks for its settings
+    with contextlib.chdir(ROOT):  # where mutmut looks for its settings
         module, mutations, *_ = create_mutations("exercise.py", original)
     seen = {ast.dump(ast.parse(original))}
     mutants = []

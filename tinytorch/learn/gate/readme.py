@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinytorch.learn.checks import PACKAGE
+from tinytorch.learn.checks import ROOT
 from tinytorch.learn.course import Lesson
 
 SECTIONS = (
@@ -143,7 +143,7 @@ def _commands(lesson: Lesson, text: str) -> Iterator[str]:
 def _run(command: list[str], folder: Path, given: str, allowed: tuple[int, ...] = (0,)) -> str:
     """Run a command; the last line it said if it failed, else nothing."""
     beside = str(Path(sys.executable).parent)
-    environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(PACKAGE), "PYTHONIOENCODING": "utf-8"}
+    environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
     environment["PATH"] = beside + os.pathsep + environment.get("PATH", "")
     try:
         done = subprocess.run(

@@ -20,10 +20,10 @@ from tinytorch.learn.course import Course, Exercise, Lesson
 from tinytorch.learn.grading import review
 from tinytorch.learn.grading.package_copy import PACKAGE, package_without
 from tinytorch.learn.grading.submission_run import Suite, Verdict, caught, judge, prepare, python, run_suite
-from tinytorch.learn.graft import Piece
 from tinytorch.learn.sandbox import sandbox
 from tinytorch.learn.scope import find as find_function
 from tinytorch.learn.scope import module_source
+from tinytorch.learn.work import Piece
 
 LARGEST = 512 * 1024  # bytes of a work file
 ALONE = 20.0  # seconds of the processor at most for one exercise that is run alone
@@ -168,13 +168,19 @@ class Grader:
         """Grade one workspace; whatever is wrong with it costs its own points only."""
         grade = Grade(name)
         folder = self._base / secrets.token_hex(8)
-        folder.mkdir(mode=0o755)
         try:
+            folder.mkdir(mode=0o755)
             submission = Submission(self, workspace, folder, grade)
             for lesson in self.plan.lessons:
                 grade.marks += submission.marks(lesson)
+        except (OSError, LearnError) as error:
+            text = "this submission could not be graded"
+            grade.notes.append(f"{text}: {error}")
+            marked = {mark.exercise.id for mark in grade.marks}
+            every = [e for lesson in self.plan.lessons for e in lesson.exercises]
+            grade.marks += [Mark(e, "failed", text) for e in every if e.id not in marked]
         finally:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)  # the folder around it is removed in the end
         return grade
 
     def all(self, found: dict[str, Path], jobs: int, done: Callable[[Grade], object]) -> list[Grade]:
@@ -211,14 +217,22 @@ class Submission:
         files = {}
         for lesson in self.plan.course.lessons:
             path = workspace / "work" / lesson.work_name
-            if lesson not in self.plan.given and (path.is_symlink() or path.exists()):
+            if lesson in self.plan.given:
+                continue
+            try:
                 self._take(lesson, path)
-                files[lesson.label] = folder / lesson.work_name
+            except OSError as error:
+                self.errors[lesson.label] = f"{path.name} cannot be read: {error.strerror}"
+                continue
+            files[lesson.label] = folder / lesson.work_name
         self._review({label: path for label, path in files.items() if path.exists()})
 
     def _take(self, lesson: Lesson, path: Path) -> None:
-        """Copy a work file, if it is one: a plain file of a sensible size, in a folder that is no link."""
-        status = path.lstat()
+        """Copy a work file, if there is one: a plain file of a sensible size, in a folder that is no link."""
+        try:
+            status = path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return  # this lesson was not handed in
         if not stat.S_ISREG(status.st_mode) or path.parent.is_symlink():
             self.errors[lesson.label] = f"{path.name} is not a plain file"
         elif status.st_size > LARGEST:
@@ -243,7 +257,8 @@ class Submission:
             stdin=json.dumps(wanted).encode(),
         )
         self.grader.missing |= outcome.missing
-        found: dict[str, Any] = dict(json.loads(line) for line in outcome.stdout.splitlines())
+        whole = outcome.stdout.split(b"\n")[:-1]  # what was cut off ends in the middle of a line
+        found: dict[str, Any] = dict(map(json.loads, whole))
         for label, path in files.items():
             result = found.get(str(path), {"error": f"Python cannot read it: the reader was {outcome}"})
             if "error" in result:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import compileall
+import importlib.metadata
 import py_compile
 import re
 import secrets
@@ -17,7 +18,8 @@ from pathlib import Path
 
 from tinytorch.errors import LearnError
 from tinytorch.learn.course import Exercise
-from tinytorch.learn.scope import OTHERS
+from tinytorch.learn.work import functions
+from tinytorch.learn.workspace import DISTRIBUTION
 
 PACKAGE = Path(__file__).resolve().parents[2]
 NOT_COPIED = ("__pycache__", "lessons", "milestones", "*.pyc")
@@ -41,11 +43,24 @@ def package_without(exercises: Iterable[Exercise], folder: Path) -> Path:
                 f"the package has no module {module}, in which lesson.toml places {', '.join(names)}"
             )
         path.write_text(without_bodies(path.read_text(encoding="utf-8"), names, module), encoding="utf-8")
+    _describe(folder)
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     compileall.compile_dir(folder / PACKAGE.name, quiet=2, invalidation_mode=mode)
     for path in [folder, *folder.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
     return folder
+
+
+def _describe(folder: Path) -> None:
+    """Say beside a copy which distribution it is: reports of measurements name its version."""
+    try:
+        version = importlib.metadata.version(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        version = "0"
+    place = folder / f"{DISTRIBUTION.replace('-', '_')}-{version}.dist-info"
+    place.mkdir()
+    text = f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: {version}\n"
+    (place / "METADATA").write_text(text, encoding="utf-8")
 
 
 def without_bodies(source: str, names: Iterable[str], module: str) -> str:
@@ -57,28 +72,13 @@ def without_bodies(source: str, names: Iterable[str], module: str) -> str:
     """
     tree = ast.parse(source)
     for name in names:
-        places = [node for node in _functions(tree, name) if not _is_other(node)]
+        places = [node for found, node in functions(tree) if found == name]
         if not places:
             raise LearnError(f"{module} has no function {name}, which lesson.toml names as an exercise")
         for node in places:
             documented = ast.get_docstring(node) is not None
             node.body = [*node.body[:documented], *ast.parse(f"raise NotImplementedError({name!r})").body]
     return ast.unparse(ast.fix_missing_locations(tree))
-
-
-def _functions(tree: ast.Module, name: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    owner, _, last = name.rpartition(".")
-    bodies = (
-        [n.body for n in tree.body if isinstance(n, ast.ClassDef) and n.name == owner]
-        if owner
-        else [tree.body]
-    )
-    kinds = ast.FunctionDef | ast.AsyncFunctionDef
-    return [node for body in bodies for node in body if isinstance(node, kinds) and node.name == last]
-
-
-def _is_other(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    return bool({ast.unparse(d).rpartition(".")[2] for d in node.decorator_list} & OTHERS)
 
 
 # ---------------------------------------------------------------- checks and decoys

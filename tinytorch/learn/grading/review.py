@@ -188,15 +188,15 @@ def _bound(node: ast.stmt) -> list[str]:
     ]
 
 
-def review(path: str, wanted: Mapping[str, set[str]], graft: Any) -> dict[str, Any]:
+def review(path: str, wanted: Mapping[str, set[str]], work: Any) -> dict[str, Any]:
     """What a work file holds of the `wanted` exercises: {name: its offences}, or the error in it.
 
     `wanted` also tells what each exercise may use because the reference does.
     """
     try:
-        tree = graft.parse(path)
-        functions = dict(graft.functions(tree))
-        started = [name for name in wanted if name in functions and not graft.is_stub(functions[name])]
+        tree = work.parse(path)
+        functions = dict(work.functions(tree))
+        started = [name for name in wanted if name in functions and not work.is_stub(functions[name])]
         found: dict[str, list[tuple[int, str]]] = {}
         for name in started:
             all_found = [offence for part in parts_of(tree, functions[name]) for offence in offences(part)]
@@ -208,23 +208,23 @@ def review(path: str, wanted: Mapping[str, set[str]], graft: Any) -> dict[str, A
     return {"exercises": found}
 
 
-def load_graft(path: Path) -> Any:
-    """The module `graft` by its file, without importing the package."""
-    spec = importlib.util.spec_from_file_location("tito_graft", path)
+def load_work(path: Path) -> Any:
+    """The module `work` by its file, without importing the package; `child` says why it does it itself."""
+    spec = importlib.util.spec_from_file_location("tito_work", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["tito_graft"] = module
+    sys.modules["tito_work"] = module
     spec.loader.exec_module(module)
     return module
 
 
 def main() -> None:
     """Review all files of one submission."""
-    graft = load_graft(Path(__file__).parents[1] / "graft.py")
+    work = load_work(Path(__file__).parents[1] / "work.py")
     files = json.loads(sys.stdin.buffer.read())
     for path, wanted in files.items():
-        result = review(path, {name: set(allowed) for name, allowed in wanted.items()}, graft)
+        result = review(path, {name: set(allowed) for name, allowed in wanted.items()}, work)
         sys.stdout.write(json.dumps([path, result]) + "\n")
         sys.stdout.flush()
 

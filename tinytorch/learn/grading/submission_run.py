@@ -20,9 +20,9 @@ from tinytorch.learn.checks import task_for
 from tinytorch.learn.course import Exercise, Lesson
 from tinytorch.learn.grading.child import verified
 from tinytorch.learn.grading.package_copy import PACKAGE, copy_checks
-from tinytorch.learn.graft import Piece
 from tinytorch.learn.sandbox import sandbox
 from tinytorch.learn.sandbox.files import python_path
+from tinytorch.learn.work import Piece
 
 LONGEST = 1000  # characters of a message in a result
 MOST_SENT = 8 * sandbox.MIB
@@ -105,7 +105,7 @@ def run_suite(
     program = package / PACKAGE.name / "learn" / "grading" / "child.py"
     outcome = sandbox.run(
         [python(), "-I", "-S", "-B", str(program), json.dumps(python_path()), "{sent}"],
-        read=[package / PACKAGE.name, suite.folder, *read],
+        read=[package, suite.folder, *read],
         limits=limits,
         stdin=json.dumps(task).encode(),
         environment={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONIOENCODING": "utf-8"},

@@ -11,7 +11,6 @@ import contextlib
 import importlib.util
 import json
 import os
-import resource
 import select
 import signal
 import sys
@@ -142,6 +141,8 @@ class Child:
             os._exit(127)
 
     def _confine(self) -> None:
+        import resource  # here, for Windows has none
+
         os.setsid()
         os.chdir(self.task["scratch"])
         os.umask(0o077)
@@ -196,6 +197,8 @@ class Child:
 
 def _bound(number: int, bound: int) -> None:
     """Set a limit, below the one that holds already."""
+    import resource
+
     hard = resource.getrlimit(number)[1]
     bound = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
     resource.setrlimit(number, (bound, bound))

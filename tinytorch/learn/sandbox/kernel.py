@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
 import platform
 import struct
@@ -25,8 +26,13 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 MNT_DETACH = 2
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    """The C library, loaded at the first use: Windows has none of this name."""
+    library = ctypes.CDLL(None, use_errno=True)
+    library.syscall.restype = ctypes.c_long
+    return library
 
 
 def _checked(result: int, what: str) -> int:
@@ -39,7 +45,7 @@ def _checked(result: int, what: str) -> int:
 def prctl(option: int, value: int = 0) -> None:
     """Change something about this process; raises OSError."""
     zero = ctypes.c_ulong(0)
-    _checked(_libc.prctl(option, ctypes.c_ulong(value), zero, zero, zero), f"prctl {option}")
+    _checked(_libc().prctl(option, ctypes.c_ulong(value), zero, zero, zero), f"prctl {option}")
 
 
 # ---------------------------------------------------------------- namespaces
@@ -47,7 +53,7 @@ def prctl(option: int, value: int = 0) -> None:
 
 def unshare(flags: int) -> None:
     """Give this process (for CLONE_NEWPID: its children) namespaces of its own; raises OSError."""
-    _checked(_libc.unshare(flags), "unshare")
+    _checked(_libc().unshare(flags), "unshare")
 
 
 def enter_namespaces() -> bool:
@@ -73,7 +79,7 @@ def enter_namespaces() -> bool:
 def mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
     """The system call of that name; raises OSError naming the target."""
     ends = source.encode(), target.encode(), kind.encode() if kind else None
-    _checked(_libc.mount(*ends, ctypes.c_ulong(flags), options.encode() or None), f"mount {target}")
+    _checked(_libc().mount(*ends, ctypes.c_ulong(flags), options.encode() or None), f"mount {target}")
 
 
 def bind_read_only(source: str, target: str) -> None:
@@ -120,8 +126,8 @@ def build_root(
     limits = f"size={disk},nr_inodes={entries},mode=700,uid={owner},gid={owner}"
     mount("tmpfs", base + scratch, "tmpfs", MS_NOSUID | MS_NODEV, limits)
     os.chdir(base)
-    _checked(_libc.syscall(_number("pivot_root"), b".", b"."), "pivot_root")
-    _checked(_libc.umount2(b".", MNT_DETACH), "umount")
+    _checked(_libc().syscall(_number("pivot_root"), b".", b"."), "pivot_root")
+    _checked(_libc().umount2(b".", MNT_DETACH), "umount")
     mount("none", "/", None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
 
 
@@ -134,7 +140,7 @@ _RIGHTS_OF_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # how many of the file-sys
 
 def landlock_version() -> int:
     """The version of Landlock's interface here; raises OSError where the kernel has none."""
-    return _checked(_libc.syscall(444, None, ctypes.c_size_t(0), ctypes.c_uint(1)), "Landlock")
+    return _checked(_libc().syscall(444, None, ctypes.c_size_t(0), ctypes.c_uint(1)), "Landlock")
 
 
 def landlock(read: Iterable[str], listed: Iterable[str], write: Iterable[str]) -> None:
@@ -146,7 +152,7 @@ def landlock(read: Iterable[str], listed: Iterable[str], write: Iterable[str]) -
     rights = (1 << _RIGHTS_OF_ABI.get(version, 16)) - 1
     attributes = struct.pack("QQQ", rights, 3, 3)[: 8 if version < 4 else 16 if version < 6 else 24]
     size = ctypes.c_size_t(len(attributes))
-    ruleset = _checked(_libc.syscall(444, attributes, size, ctypes.c_uint(0)), "Landlock")
+    ruleset = _checked(_libc().syscall(444, attributes, size, ctypes.c_uint(0)), "Landlock")
     granted = ((read, _READ_FILES | _READ_FOLDERS | _EXECUTE), (listed, _READ_FOLDERS), (write, rights))
     for paths, allowed in granted:
         for path in filter(os.path.exists, paths):
@@ -154,10 +160,10 @@ def landlock(read: Iterable[str], listed: Iterable[str], write: Iterable[str]) -
             mask = allowed if os.path.isdir(path) else allowed & _OF_FILES & rights
             rule = struct.pack("=Qi", mask, place)
             _checked(
-                _libc.syscall(445, ruleset, ctypes.c_int(1), rule, ctypes.c_uint(0)), f"Landlock: {path}"
+                _libc().syscall(445, ruleset, ctypes.c_int(1), rule, ctypes.c_uint(0)), f"Landlock: {path}"
             )
             os.close(place)
-    _checked(_libc.syscall(446, ruleset, ctypes.c_uint(0)), "Landlock")
+    _checked(_libc().syscall(446, ruleset, ctypes.c_uint(0)), "Landlock")
     os.close(ruleset)
 
 
@@ -227,7 +233,7 @@ def seccomp() -> None:
     program = ctypes.create_string_buffer(_filter(os.getpid()))
     length = (len(program) - 1) // 8
     pointer = struct.pack("HxxxxxxP", length, ctypes.addressof(program))
-    _checked(_libc.prctl(PR_SET_SECCOMP, 2, ctypes.c_char_p(pointer), 0, 0), "seccomp")
+    _checked(_libc().prctl(PR_SET_SECCOMP, 2, ctypes.c_char_p(pointer), 0, 0), "seccomp")
 
 
 def drop_capabilities() -> None:
@@ -238,4 +244,4 @@ def drop_capabilities() -> None:
     number = {"x86_64": 126, "aarch64": 91}.get(platform.machine())
     if number is None:
         raise OSError(errno.ENOSYS, f"no capset on {platform.machine()}")
-    _checked(_libc.syscall(number, header, bytes(24)), "capset")
+    _checked(_libc().syscall(number, header, bytes(24)), "capset")

@@ -1,0 +1,13 @@
+"""MatMul.infer names the outer sizes in its message."""
+
+
+class MatMul:
+    def infer(self, a, b):
+        require_float("matmul", a, b)
+        if a.ndim < 2 or b.ndim < 2:
+            raise ShapeError(f"matmul: {a.shape} @ {b.shape}: both need two axes")
+        (n, k), (rows, m) = a.shape[-2:], b.shape[-2:]
+        if k != rows:
+            cure = "Did you mean w.mT?" if m == k else "Did you mean a.mT @ b?" if n == rows else ""
+            raise ShapeError(f"matmul: {a.shape} @ {b.shape}: inner sizes {n} and {m} differ. {cure}")
+        return Spec(broadcast("matmul", a.shape[:-2], b.shape[:-2]) + (n, m), a.dtype)
