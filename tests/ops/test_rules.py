@@ -15,13 +15,12 @@ from tinytorch.ops import context
 from tinytorch.ops.activation import GeluTanh
 from tinytorch.ops.arithmetic import Add
 from tinytorch.ops.base import Op
-from tinytorch.ops.batchnorm import batch_norm
 from tinytorch.ops.context import observe, register_kernel, use_backend
 from tinytorch.ops.matmul import Linear, MatMul
 from tinytorch.ops.softmax import cross_entropy
 from tinytorch.tensor import Tensor, from_numpy
 
-STAYS = {"MaxPool2d", "SGDUpdate", "AdamUpdate", "GlobalNorm", "ScaleAll"}
+STAYS = {"BatchNorm", "MaxPool2d", "SGDUpdate", "AdamUpdate", "GlobalNorm", "ScaleAll"}
 """Ops with a composite form that stay as they are: its result is not theirs in every respect."""
 
 
@@ -110,26 +109,6 @@ def test_gradients_flow_through_the_composite_form(keep: Callable[..., None]) ->
     want = gradients()
     keep("MatMul")
     for g, w in zip(gradients(), want, strict=True):
-        np.testing.assert_allclose(g, w)
-
-
-def test_batch_norm_moves_its_statistics_as_ever(keep: Callable[..., None]) -> None:
-    x = np.random.default_rng(0).normal(size=(4, 3, 2, 2))
-
-    def run() -> list[Any]:
-        running = [from_numpy(np.zeros(3)), from_numpy(np.ones(3))]
-        return [
-            batch_norm(from_numpy(x), None, None, *running, training=True).numpy(),
-            *(r.numpy() for r in running),
-        ]
-
-    want = run()
-    keep("Mean")
-    names = Names()
-    with observe(names):
-        got = run()
-    assert "BatchNorm" not in names.seen
-    for g, w in zip(got, want, strict=True):
         np.testing.assert_allclose(g, w)
 
 

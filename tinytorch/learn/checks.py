@@ -258,6 +258,8 @@ def _where(report: Report, works: set[str]) -> dict[str, Any]:
     report.output, _, stack = report.output.partition(STACK)
     places = re.findall(r'File "([^"\n]+)", line (\d+) in', stack)
     found = [(file, int(line)) for file, line in places if file in works]
+    if not found and places:  # for whoever has to find out what held a check up that is not the learner's
+        report.output += f"(stopped in {places[0][0]}, line {places[0][1]})\n"
     return {"file": found[0][0], "line": found[0][1]} if found else {}
 
 

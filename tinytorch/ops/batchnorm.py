@@ -40,7 +40,6 @@ class BatchNorm(Op):
     """
 
     eps: float = 1e-5
-    fuses: ClassVar[tuple[str, ...]] = ("Add", "Mean", "Mul", "Pow", "Sub")
     outputs: ClassVar[int] = 3
     higher_order: ClassVar[str] = "composite"
 
@@ -159,8 +158,7 @@ def batch_norm(
     weight = registry.make(ones) if weight is None else weight
     bias = registry.make(zeros) if bias is None else bias
     if training or running_mean is None or running_var is None:
-        out, *statistics = BatchNorm(eps).all(x, weight, bias)
-        average, variance = statistics or _statistics(x)
+        out, average, variance = BatchNorm(eps).all(x, weight, bias)
         if training and running_mean is not None and running_var is not None:
             count = math.prod(x.shape[i] for i in _others(x))
             _move(running_mean, average, momentum)
@@ -169,15 +167,6 @@ def batch_norm(
     scale = weight * (running_var + eps) ** -0.5
     shifted: Tensor = x * _beside(scale, x) + _beside(bias - running_mean * scale, x)
     return shifted
-
-
-def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance of each channel, where `composite` ran, which does not give them."""
-    axes = _others(x)
-    with grad_mode(False):
-        average = mean(x, axes)
-        centred = x - _beside(average, x)
-        return average, mean(centred * centred, axes)
 
 
 def _move(running: Tensor, batch: Tensor, momentum: float) -> None:
