@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -276,3 +277,20 @@ def test_a_seed_that_is_none_is_named(seed: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("TITO_SEED", seed)
     with pytest.raises(LearnError, match=f"TITO_SEED is '{seed}': .* whole number from 0"):
         seed_of_the_day()
+
+
+def test_folders_of_other_runs_are_left_alone(
+    lesson: Lesson, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = '"""Writes a file."""\nfrom tinytorch.learn.expect import exercise\n\n\n@exercise("broadcast")\n'
+    text += 'def test_file(tmp_path):\n    (tmp_path / "a").write_text("a")\n'
+    (lesson.checks / "test_file.py").write_text(text, encoding="utf-8")
+    place = tmp_path / "temp"
+    place.mkdir()
+    monkeypatch.setenv("PYTEST_DEBUG_TEMPROOT", str(place))
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    report = run_checks(lesson, [], exercise="broadcast")
+    assert report.failure is None
+    assert report.total == {"broadcast": 3}
+    assert [*place.iterdir()] == []

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -127,18 +128,20 @@ def run_checks(
     begun = time.monotonic()
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "TITO_SEED": str(task["seed"])}
     environment["PYTHONIOENCODING"] = "utf-8"
-    try:
-        process = subprocess.Popen(
-            [*(command or ()), sys.executable, "-P", str(Path(__file__).with_name("bootstrap.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            start_new_session=os.name != "nt",
-        )
-    except OSError as error:
-        raise LearnError(f"checks cannot be started: {error}") from None
-    follow(process, task, report, begun + timeout, on_result)
+    with tempfile.TemporaryDirectory(prefix="tito-", ignore_cleanup_errors=True) as scratch:
+        task["scratch"] = scratch
+        try:
+            process = subprocess.Popen(
+                [*(command or ()), sys.executable, "-P", str(Path(__file__).with_name("bootstrap.py"))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                start_new_session=os.name != "nt",
+            )
+        except OSError as error:
+            raise LearnError(f"checks cannot be started: {error}") from None
+        follow(process, task, report, begun + timeout, on_result)
     report.seconds = time.monotonic() - begun
     report.failure = report.failures[0] if report.failures else None
     return report

@@ -49,6 +49,8 @@ def run(task: dict[str, Any], emit: Emit, also: Sequence[object] = ()) -> int:
         "--rootdir",
     ]
     arguments += [task["checks"], "--import-mode=importlib", "-s", "--assert=plain"]
+    # a folder of this run's own: pytest's usual one is shared with all other runs, whose folders it clears
+    arguments += ["--basetemp", str(Path(task["scratch"]) / "checks")]
     for unused in (
         "cacheprovider",
         "terminal",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import compileall
 import os
 import selectors
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -104,6 +106,7 @@ def run_all(jobs: Iterable[Job], workers: int) -> Iterator[tuple[Job, Report]]:
 def _start(job: Job) -> _Running:
     """Fork a process that runs a job."""
     reading, writing = os.pipe()
+    job.task["scratch"] = tempfile.mkdtemp(prefix="tito-")
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -160,6 +163,7 @@ def _close(one: _Running, late: bool) -> Report:
     except (ProcessLookupError, PermissionError):
         os.kill(one.pid, signal.SIGKILL)
     _, status = os.waitpid(one.pid, 0)
+    shutil.rmtree(one.job.task["scratch"], ignore_errors=True)
     report = one.report
     report.seconds = time.monotonic() - one.begun
     if late:
