@@ -100,7 +100,8 @@ def quantity(amount: float, unit: str) -> str:
 
     Bytes (unit "B") are shown in the largest of B, KiB, MiB and GiB, each 1024 times the one before, of which
     they fill at least one (else B); with one decimal from KiB on, none in B. Anything else has commas between
-    thousands and no decimals from 10 on or where the amount is whole, and else two significant digits.
+    thousands and no decimals from 10 on or where the amount is whole, and else two significant digits
+    (format ".2g").
 
     >>> quantity(51234, "images"), quantity(3.2 * 2**20, "B"), quantity(2.5, "steps")
     ('51,234 images', '3.2 MiB', '2.5 steps')
@@ -299,8 +300,8 @@ def sparkline(values: Sequence[float], columns: int, strokes: str) -> str:
     More values than columns are averaged in groups: group i of k is values[i * n // k : (i + 1) * n // k].
     The range from the lowest to the highest is cut into equal steps, one for each of the `strokes`, lowest
     first; the highest takes the last stroke, and where all are equal they take the first. "x" marks a mean
-    that is not finite, and the range leaves it out; the difference of two finite means may be more than a
-    float holds. No values give "".
+    that is not finite, and the range leaves it out. The difference of two finite means may be more than a
+    float holds: halve both before you subtract. No values give "".
 
     >>> sparkline([0.0, 1.0, 2.0, 4.0], 40, "_-=#")
     '_-=#'

@@ -29,7 +29,7 @@ def test_lessons_in_order_with_their_exercises(tiny: Course) -> None:
     assert tiny.after(first) == (second,)
 
 
-@pytest.mark.parametrize("text", ["1", "01", "shapes", "01_shapes", " Shapes "])
+@pytest.mark.parametrize("text", ["1", "01", "shapes", "01_shapes", " Shapes ", "MatMul.flops"])
 def test_a_lesson_has_many_names(tiny: Course, text: str) -> None:
     assert tiny.lesson(text).label == "01"
 

@@ -48,6 +48,12 @@ def test_the_first_difference_is_named() -> None:
     assert wrong.got == "float64 (2, 3) [0. 1. 2. 3. 4. 5.]"
 
 
+def test_one_array_is_no_tuple() -> None:
+    wrong = _wrong(lambda: expect.close("A", (A,)))
+    assert wrong.difference == "That is one array, not a tuple of 1 value."
+    expect.close("np.array([1, 2])", (1, 2))
+
+
 def test_close_numbers_are_shown_with_the_digits_that_differ() -> None:
     wrong = _wrong(lambda: expect.close("0.1234567890123", 0.12345678902, rtol=0, atol=0))
     assert wrong.difference == "It is 0.123456789012 and should be 0.12345678902."

@@ -49,4 +49,5 @@ def command(lesson: str, exercise: str | None) -> None:
     console.say(f"kept a copy: {workspace.shown(copy)}")
     what = again[0].name if exercise is not None else f"all {len(again)} exercises"
     console.say(f"{workspace.shown(path)}: {what} as at the start")
+    console.say("to take your text back, copy that copy over it")
     console.say(f"Next: tito check {chosen.label}")

@@ -81,7 +81,7 @@ def _put(text: str, source: str, names: frozenset[str], number: int, own: str, n
     lines = lines_of(text)
     there = [node for node in ast.parse(text).body if frozenset(bound(node)) == names]
     if number < len(there):
-        lines[_first(there[number]) - 1 : there[number].end_lineno] = [source]
+        lines[first_line(there[number]) - 1 : there[number].end_lineno] = [source]
         return "".join(lines)
     return _before(text, source + newline * 2, own)
 
@@ -90,7 +90,7 @@ def _before(text: str, source: str, own: str) -> str:
     """The text with new source before the exercise, and the comment above that."""
     lines = lines_of(text)
     (node, *_) = (n for n in ast.parse(text).body if isinstance(n, Definition) and n.name == own)
-    at = _first(node) - 1
+    at = first_line(node) - 1
     while at and lines[at - 1].startswith("#"):
         at -= 1
     lines[at:at] = [source]
@@ -115,12 +115,12 @@ def _with_members(text: str, frame: ast.ClassDef, cell: str, exercise: Exercise,
         source = source.replace("\n", newline)
         if seen[names] < len(there):
             node = there[seen[names]]
-            lines[_first(node) - 1 : node.end_lineno] = [source]
+            lines[first_line(node) - 1 : node.end_lineno] = [source]
         elif isinstance(part, Function):
             end = function.end_lineno or function.lineno
             lines[end:end] = [newline, source]
         else:
-            at = _first(function) - 1
+            at = first_line(function) - 1
             lines[at:at] = [source, newline]
         text = "".join(lines)
         seen[names] += 1
@@ -136,10 +136,6 @@ def _statement(node: ast.stmt, cell: str) -> str:
 
 def _source(node: Definition, cell: str) -> str:
     return "".join(lines_of(cell)[first_line(node) - 1 : node.end_lineno]).rstrip("\r\n") + "\n"
-
-
-def _first(node: ast.stmt) -> int:
-    return first_line(node) if isinstance(node, Definition) else node.lineno
 
 
 def _statements(tree: ast.Module) -> Iterator[ast.stmt]:

@@ -83,12 +83,18 @@ class Course:
     lessons: tuple[Lesson, ...]
 
     def lesson(self, text: str) -> Lesson:
-        """The lesson called `6`, `06`, `autograd` or `06_autograd`; raises LearnError."""
+        """The lesson called `6`, `06`, `autograd` or `06_autograd`, or that of an exercise.
+
+        Raises LearnError.
+        """
         wanted = text.strip().lower()
         label = wanted.zfill(2)
         for lesson in self.lessons:
             if label == lesson.label or wanted in (lesson.name, lesson.folder.name.lower()):
                 return lesson
+        of_exercise = [x for x in self.lessons if text.strip() in {e.name for e in x.exercises}]
+        if of_exercise:
+            return of_exercise[0]
         if wanted.isdigit():
             first, last = self.lessons[0].label, self.lessons[-1].label
             raise LearnError(f"there is no lesson {text}; they are {first} to {last}")

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinytorch.tensor import Tensor
+
 NOTHING = "Nothing was returned: is a return missing?"
 SHOWN = 6  # elements of an array that a failure shows
 
@@ -208,9 +210,7 @@ def show(thing: Any) -> str:
 
 
 def _is_array(thing: Any) -> bool:
-    return isinstance(thing, np.ndarray | np.generic) or any(
-        kind.__name__ == "Tensor" for kind in type(thing).__mro__
-    )
+    return isinstance(thing, np.ndarray | np.generic | Tensor)
 
 
 def _same_type(got: Any, want: Any) -> bool:
@@ -254,6 +254,9 @@ def _parts(call: str, got: Any, want: Any, given: list[tuple[str, str]]) -> list
 
 def _compare(call: str, got: Any, want: Any, given: list[tuple[str, str]], rtol: float, atol: float) -> None:
     """Raise Wrong unless `got` has the shape of `want` and values near to it."""
+    if isinstance(want, tuple) and any(map(_is_array, want)) and _is_array(got):
+        count = f"{len(want)} value{'s' * (len(want) > 1)}"
+        raise Wrong(call, show(got), show(want), f"That is one array, not a tuple of {count}.", given)
     listed = isinstance(want, tuple | list) and not _is_array(got)
     if isinstance(want, dict) or (listed and any(_is_array(w) or isinstance(w, tuple | list) for w in want)):
         if not isinstance(got, dict if isinstance(want, dict) else tuple | list):

@@ -72,7 +72,7 @@ class _Work:
         classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
         for owner, members in extra.items():
             for member in members:
-                files[f"{owner}.{getattr(member, 'name', '')}", _line(member)] = self.file
+                files[f"{owner}.{getattr(member, 'name', '')}", first_line(member)] = self.file
                 classes[owner].body.append(rename.inside(member))
                 import_promised(classes[owner].body[-1], promised, known)
         if helpers:
@@ -83,29 +83,29 @@ class _Work:
 
     def _members(self, tree: ast.Module, module: str) -> dict[str, list[ast.stmt]]:
         """What the learner added to the classes of the pieces: methods and constants, by class."""
-        owners = {name.partition(".")[0] for name in self.names if "." in name}
         there = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
         found: dict[str, list[ast.stmt]] = {}
         for frame in self.tree.body:
-            pieces = [
-                n for n in self.names if isinstance(frame, ast.ClassDef) and n.startswith(f"{frame.name}.")
-            ]
-            if not isinstance(frame, ast.ClassDef) or frame.name not in owners:
+            if not isinstance(frame, ast.ClassDef) or not self._frames_a_piece(frame):
                 continue
-            mine = {f"{frame.name}.{part.name}" for part in frame.body if isinstance(part, Function)}
-            if not mine & set(pieces):
-                continue  # a class of the same name in another module
             has = {name for part in there[frame.name].body for name in bound(part)}
-            for part in frame.body:
-                names = bound(part)
-                exercise = any(f"{frame.name}.{name}" in self.exercises for name in names)
-                if not names or exercise or (isinstance(part, Function) and is_stub(part)):
-                    continue
-                taken = [name for name in names if name in has]
+            for part in filter(lambda part: self._is_added(part, frame.name), frame.body):
+                taken = [name for name in bound(part) if name in has]
                 if taken:
                     raise Clash(f"{frame.name}.{taken[0]}", module, self.file, part.lineno)
                 found.setdefault(frame.name, []).append(part)
         return found
+
+    def _frames_a_piece(self, frame: ast.ClassDef) -> bool:
+        """Whether a class holds a piece, and is not one of the same name for another module."""
+        methods = {f"{frame.name}.{part.name}" for part in frame.body if isinstance(part, Function)}
+        return not methods.isdisjoint(self.names)
+
+    def _is_added(self, part: ast.stmt, owner: str) -> bool:
+        """Whether a statement in a frame defines something that is neither an exercise nor a stub."""
+        names = [f"{owner}.{name}" for name in bound(part)]
+        stub = isinstance(part, Function) and is_stub(part)
+        return bool(names) and not stub and self.exercises.isdisjoint(names)
 
     def _helpers(self, own: Sequence[ast.stmt]) -> list[ast.stmt]:
         """The other top-level statements that these functions need, in order."""
@@ -151,10 +151,6 @@ class _Work:
         for node in (define, define.body[0]):
             node.lineno = node.end_lineno = helpers[0].lineno
         return define, call
-
-
-def _line(node: ast.stmt) -> int:
-    return first_line(node) if isinstance(node, Function | ast.ClassDef) else node.lineno
 
 
 def _after_imports(tree: ast.Module) -> int:

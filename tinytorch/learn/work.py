@@ -90,6 +90,7 @@ def pieces_of(names: Iterable[tuple[str, str]], path: str | Path) -> list[Piece]
     return [Piece(m, n, str(path)) for m, n in names if n in written and written[n].started]
 
 
-def first_line(node: Function | ast.ClassDef) -> int:
-    """The line by which Python knows a definition: that of its first decorator, if it has one."""
-    return min([node.lineno, *(d.lineno for d in node.decorator_list)])
+def first_line(node: ast.stmt) -> int:
+    """The line at which a statement begins, as Python knows it: that of a definition's first decorator."""
+    decorators = node.decorator_list if isinstance(node, Function | ast.ClassDef) else []
+    return min([node.lineno, *(d.lineno for d in decorators)])

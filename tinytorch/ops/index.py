@@ -174,8 +174,8 @@ class Gather(Op):
         """For each element of `ids`, one of a: the axis `self.axis` says ids, the other axes agree.
 
         For a matrix and axis 1, out[i, j] = a[i, ids[i, j]]; for axis 0, out[i, j] = a[ids[i, j], j]. The
-        result has the shape of ids; negative ids count from the end. Raises the ShapeError that
-        `_out_of_range` makes where one does not fit the axis.
+        result has the shape of ids; negative ids count from the end. Where one does not fit the axis, raises
+        the ShapeError that `_out_of_range("gather", ids, a.shape[axis], axis)` makes.
         """
         try:
             return np.take_along_axis(a, ids, self.axis)

@@ -205,8 +205,8 @@ def var(x: Tensor, axis: Axes = None, keepdims: bool = False, correction: int = 
     """The variance over `axis`: squared distances from the mean, summed and divided by n - `correction`.
 
     n is the number of elements along the axes (all axes when None); a correction of 1 makes it unbiased, as
-    in PyTorch. NaN unless n - correction is positive. `_axes` gives the axes as sorted numbers. A large
-    mean must cost no digits, so take it away before squaring.
+    in PyTorch. NaN unless n - correction is positive. `_axes("var", axis, x.ndim)` gives the axes as sorted
+    numbers. A large mean must cost no digits, so take it away before squaring.
 
     >>> var(tt.Tensor([1.0, 2.0, 3.0]))
     Tensor(1.)

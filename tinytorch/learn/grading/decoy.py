@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from tinytorch.tensor import Tensor
+
 
 def other(want: Any) -> Any:
     """A value that differs from `want` in all that `expect` compares.
@@ -27,7 +29,7 @@ def other(want: Any) -> Any:
         return type(want)(other(part) for part in want) if want else type(want)([0])
     if isinstance(want, dict):
         return {**want, "decoy": 0}
-    if isinstance(want, float | np.ndarray | np.generic) or type(want).__name__ == "Tensor":
+    if isinstance(want, float | np.ndarray | np.generic | Tensor):
         return _other_numbers(np.asarray(want))
     return object()
 
