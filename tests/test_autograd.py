@@ -605,6 +605,31 @@ def test_gradcheck_catches_wrong_gradients(how: str) -> None:
         gradcheck(Wrong(how), [random(3, 2)])
 
 
+class Bare(Op):
+    """out = a ** 2, with a rule that gives no tuple, or one of the wrong length"""
+
+    found: Any = None
+
+    def infer(self, a: Spec) -> Spec:
+        return Spec(a.shape, a.dtype)
+
+    def forward(self, a: Array) -> Any:
+        return a**2
+
+    def vjp(self, g: Tensor, out: Spec, a: Tensor) -> Any:
+        return self.found
+
+
+@pytest.mark.parametrize(
+    ("found", "named"), [(None, "NoneType"), (Tensor([1.0]), "Tensor"), ((), "0 of"), ([None] * 2, "2 of")]
+)
+def test_a_rule_that_gives_no_gradient_for_each_input_is_named(found: Any, named: str) -> None:
+    op = Bare()
+    op.found = found
+    with pytest.raises(GradientError, match=rf"Bare\.vjp gives a tuple.*expected 1, got {named}"):
+        op(random(3)).sum().backward()
+
+
 def test_gradcheck_leaves_its_inputs_alone() -> None:
     x = random(3)
     before = x.numpy()

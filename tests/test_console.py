@@ -102,6 +102,20 @@ def test_a_dumb_terminal_gets_plain_lines() -> None:
     assert shown.count("train") == 1
 
 
+@pytest.mark.parametrize("terminal", ["xterm", "dumb"])
+def test_errors_are_folded_between_words_on_a_terminal_only(terminal: str) -> None:
+    words = [f"exercise{i}.forward," for i in range(9)] + ["a" * 50]
+    program = f"from tinytorch import console; console.get().complain({' '.join(words)!r})"
+    lines = in_terminal(program, PYTHONIOENCODING="utf-8", TERM=terminal, COLUMNS="40").splitlines()
+    assert [word for line in lines for word in line.split()] == words
+    assert len(lines) == 6
+    assert max(map(len, lines[:-1])) <= 40
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert run.stderr == " ".join(words) + "\n"
+
+
 def test_a_pipe_gets_results_on_one_stream_and_remarks_on_the_other() -> None:
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, cwd=ROOT

@@ -249,9 +249,11 @@ def _apply_rule(node: Node, g: Tensor, create_graph: bool) -> Sequence[Any]:
     if node.out is not None:
         out = registry.make(node.out)
         out._node, out.requires_grad = node, True
-    if node.aux:
-        return op.vjp(g, (out, *map(registry.make, node.aux)), *node.inputs)
-    return op.vjp(g, out, *node.inputs)
+    made: Any = (out, *map(registry.make, node.aux)) if node.aux else out
+    found: Any = op.vjp(g, made, *node.inputs)
+    if not isinstance(found, (tuple, list)) or len(found) != len(node.inputs):
+        _refuse_gradients(node, found)
+    return found  # type: ignore[no-any-return]
 
 
 def unbroadcast(g: Tensor, shape: Shape) -> Tensor:
@@ -267,6 +269,14 @@ def unbroadcast(g: Tensor, shape: Shape) -> Tensor:
     lead = g.ndim - len(shape)
     stretched = [lead + i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1]
     return g.sum((*range(lead), *stretched)).reshape(shape)
+
+
+def _refuse_gradients(node: Node, found: object) -> None:
+    given = f"{len(found)} of them" if isinstance(found, tuple | list) else type(found).__name__
+    raise GradientError(
+        f"{type(node.op).__name__}.vjp gives a tuple of gradients (or None), one for each input: expected "
+        f"{len(node.inputs)}, got {given}."
+    )
 
 
 def _refuse_changed_inputs(node: Node) -> None:

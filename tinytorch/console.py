@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -112,6 +113,11 @@ def quantity(amount: float, unit: str) -> str:
             amount, power = amount / 1024, power + 1
         return f"{amount:.{1 if power else 0}f} {('B', 'KiB', 'MiB', 'GiB')[power]}"
     return f"{amount:,.0f} {unit}" if amount >= 10 or amount == int(amount) else f"{amount:.2g} {unit}"
+
+
+def _folded(line: str) -> str:
+    """A line in as many as the console needs; a word that is longer than one stays whole, to be copied."""
+    return textwrap.fill(line, width(), break_long_words=False, break_on_hyphens=False)
 
 
 class Progress:
@@ -230,8 +236,10 @@ class Console:
             self.complain(text)
 
     def complain(self, text: str) -> None:
-        """Write an error to standard error, quiet or not."""
+        """Write an error to standard error, quiet or not; folded between words on a terminal."""
         self._clear()
+        if sys.stderr.isatty():
+            text = "\n".join(_folded(line) for line in text.splitlines())
         self.write_err(self.fit(text) + "\n")
 
     def table(

@@ -164,6 +164,23 @@ def test_a_seed_that_is_none(
     assert "TITO_SEED is '-3': it must be a whole number" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "slip"), [("broadcast", "def brodcast("), ("MatMul.forward", "def foward(")]
+)
+def test_a_slip_in_a_name_is_told(
+    name: str, slip: str, work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    solved(work)
+    text = work.read_text().replace(f"def {name.rpartition('.')[2]}(", slip)
+    work.write_text(text)
+    line = next(n for n, content in enumerate(text.splitlines(), 1) if slip in content)
+    assert run(["check"]) == 1
+    said = " ".join(shown(capsys).split())
+    named = slip[4:-1] if "." not in name else f"MatMul.{slip[4:-1]}"
+    assert f"{name} is not written yet" in said
+    assert f"Next: if {named} (line {line}) is to be it, name it so, then: tito check 01" in said
+
+
 def test_an_exercise_deleted_from_the_file(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     work.write_text("x = 1\n")
     assert run(["check"]) == 1

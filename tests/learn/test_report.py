@@ -61,6 +61,12 @@ def test_a_wrong_answer(workspace: Workspace, lesson: Lesson) -> None:
     )
 
 
+def test_what_a_function_of_the_checks_does_is_said(workspace: Workspace, lesson: Lesson) -> None:
+    found = failure(workspace, lesson, helpers=[("twice(f, *x)", "What f gives at its second call.")])
+    text = failure_text(found, lesson, workspace, 80)
+    assert "b = 2\nwhere     twice(f, *x): What f gives at its second call.\ngot " in text
+
+
 def test_an_error_shows_the_learners_line(workspace: Workspace, lesson: Lesson) -> None:
     found = failure(
         workspace,
@@ -95,11 +101,11 @@ def test_the_longest_failure_fits(kind: str, columns: int, workspace: Workspace,
     found = failure(
         workspace, lesson, kind=kind, called=f"MatMul().forward({LONG})", got=LONG, expected=LONG,
         difference=LONG, error=f"ValueError: {LONG}\n{LONG}", source=LONG,
-        given=[(f"x{i}", LONG) for i in range(9)],
+        given=[(f"x{i}", LONG) for i in range(9)], helpers=[(f"f{i}(x)", LONG) for i in range(9)],
     )  # fmt: skip
     text = failure_text(found, lesson, workspace, columns, "\n".join([LONG] * 50))
     lines = text.splitlines()
-    assert len(lines) <= 25
+    assert len(lines) <= 32
     assert max(map(len, lines)) <= columns
     assert lines[-1].startswith("Next: ")
 

@@ -204,6 +204,31 @@ def test_whatever_the_learners_code_does_is_reported(
         assert failure.source == (body if failure.line == 3 else "def forward(self, a, b):")
 
 
+def test_breakpoint_says_where_it_works(lesson: Lesson, tmp_path: Path) -> None:
+    work = _work(tmp_path, "class MatMul:\n    def forward(self, a, b):\n        breakpoint()\n")
+    failure = _check(lesson, work).failure
+    assert failure is not None
+    assert failure.error.startswith("LearnError: checks have no terminal for breakpoint()")
+    assert (failure.line, failure.source) == (3, "breakpoint()")
+
+
+def test_functions_of_the_checks_are_explained(lesson: Lesson, tmp_path: Path) -> None:
+    checks = lesson.checks / "test_all.py"
+    text = checks.read_text(encoding="utf-8").replace("MatMul().forward(a, b)", "product(a, b, *())[0]")
+    (lesson.checks / "helpers.py").write_text(
+        "from tinytorch.ops.matmul import MatMul\n\n\n"
+        "def product(a: object, b: object, *more: object, times: int = 1) -> object:\n"
+        '    """The product, in\n    a list.\n\n    Not shown.\n    """\n'
+        "    return [MatMul().forward(a, b)]\n",
+        encoding="utf-8",
+    )
+    checks.write_text(text.replace("import numpy", "from helpers import product\nimport numpy", 1), "utf-8")
+    failure = _check(lesson, _work(tmp_path, NEGATIVE)).failure
+    assert failure is not None
+    assert failure.called == "product(a, b, *())[0]"
+    assert failure.helpers == [("product(a, b, *more, times=1)", "The product, in a list.")]
+
+
 def test_an_endless_loop_ends(lesson: Lesson, tmp_path: Path) -> None:
     work = _work(tmp_path, "class MatMul:\n    def forward(self, a, b):\n        while True: pass\n")
     report = _check(lesson, work, timeout=4.0)

@@ -72,7 +72,7 @@ def check(workspace: Workspace, lesson: Lesson, exercise: str | None = None) -> 
         name = report.failure.exercise
         if report.failure.kind == "unwritten" and name in places:
             report.failure.file, report.failure.line = str(workspace.file(lesson)), places[name].line
-        _say_failure(report, report.failure, lesson, workspace, progress)
+        _say_failure(report, report.failure, lesson, workspace, progress, _similar(name, lesson, places))
     else:
         _say_no_failure(report, lesson, asked, done)
     console.say()
@@ -100,14 +100,30 @@ def _run(
 
 
 def _say_failure(
-    report: Report, failure: Failure, lesson: Lesson, workspace: Workspace, progress: Progress
+    report: Report,
+    failure: Failure,
+    lesson: Lesson,
+    workspace: Workspace,
+    progress: Progress,
+    similar: Written | None,
 ) -> None:
     """The first failure, and what to do next."""
     from tinytorch.learn.report import failure_text
 
     named = [e for e in lesson.exercises if e.name == failure.exercise]
     left = any(progress.hints.get(e.id, 0) < len(e.hints) for e in named)
-    console.say(failure_text(failure, lesson, workspace, columns(), report.output, left))
+    console.say(failure_text(failure, lesson, workspace, columns(), report.output, left, similar))
+
+
+def _similar(name: str, lesson: Lesson, places: Mapping[str, Written]) -> Written | None:
+    """For an exercise that the work file lacks, a function in it whose name may be a slip for that."""
+    if name in places:
+        return None
+    from difflib import get_close_matches
+
+    others = places.keys() - {exercise.name for exercise in lesson.exercises}
+    found = get_close_matches(name, sorted(others), 1)
+    return places[found[0]] if found else None
 
 
 def _say_no_failure(report: Report, lesson: Lesson, asked: Sequence[Exercise], done: Sequence[str]) -> None:

@@ -35,7 +35,7 @@ class Failure:
 
     `kind`: "wrong" (a call gave the wrong thing), "raised" (an error in the learner's code), "unwritten" (a
     stub was called), "syntax" or "import" (the file cannot be loaded), "timeout", "crashed" (the process
-    ended).
+    ended). `helpers`: what functions of the checks' own that were called do, by signature.
     """
 
     exercise: str
@@ -50,6 +50,7 @@ class Failure:
     file: str = ""
     line: int = 0
     source: str = ""
+    helpers: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass
@@ -128,6 +129,7 @@ def run_checks(
     begun = time.monotonic()
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "TITO_SEED": str(task["seed"])}
     environment["PYTHONIOENCODING"] = "utf-8"
+    environment.setdefault("PYTHONBREAKPOINT", "tinytorch.learn.checks_child.no_debugger")
     with tempfile.TemporaryDirectory(prefix="tito-", ignore_cleanup_errors=True) as scratch:
         task["scratch"] = scratch
         try:
@@ -219,6 +221,7 @@ def take(report: Report, line: bytes, current: str, on_result: OnResult | None) 
         case "failed":
             failure = Failure(**event["failure"])
             failure.given = [(name, text) for name, text in failure.given]
+            failure.helpers = [(name, text) for name, text in failure.helpers]
             report.failures.append(failure)
             if on_result:
                 on_result(failure.exercise, False)

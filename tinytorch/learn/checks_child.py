@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 import sys
 import traceback
@@ -53,6 +55,7 @@ def run(task: dict[str, Any], emit: Emit, also: Sequence[object] = ()) -> int:
     arguments += ["--basetemp", str(Path(task["scratch"]) / "checks")]
     for unused in (
         "cacheprovider",
+        "debugging",
         "terminal",
         "doctest",
         "junitxml",
@@ -84,6 +87,43 @@ def _load(task: dict[str, Any]) -> Any:
         except BaseException as error:  # noqa: BLE001 - whatever the learner's code does, it is reported
             return Failure(**graft.trouble(error, [graft.Piece(*piece) for piece in task["pieces"]]))
     return None
+
+
+def no_debugger(*_: object, **__: object) -> None:
+    """What breakpoint() calls in checks, which have no terminal to talk on: raises LearnError."""
+    from tinytorch.errors import LearnError
+
+    raise LearnError("checks have no terminal for breakpoint(); it stops in: tito run FILE")
+
+
+def helpers_in(called: str, item: pytest.Item) -> list[tuple[str, str]]:
+    """What the functions and classes in a call that belong to the checks do, by signature.
+
+    They are not in the package, so a learner cannot look them up there.
+    """
+    try:
+        tree = ast.parse(called)
+    except SyntaxError:  # what raised was no call: the text is that of an error
+        return []
+    names = dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+    assert isinstance(item, pytest.Function)
+    found = [(name, vars(item.module).get(name)) for name in names]
+    return [
+        (name + _parameters(thing), " ".join(inspect.cleandoc(thing.__doc__).split("\n\n")[0].split()))
+        for name, thing in found
+        if inspect.isfunction(thing) | inspect.isclass(thing)
+        and Path(inspect.getfile(thing)).is_relative_to(item.path.parent)
+        and thing.__doc__
+    ]
+
+
+def _parameters(thing: Any) -> str:
+    """`(op, g, *arrays)` of a function; nothing for a class."""
+    if inspect.isclass(thing):
+        return ""
+    signature = inspect.signature(thing)
+    bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    return str(signature.replace(parameters=bare, return_annotation=signature.empty))
 
 
 class _Observer:
@@ -132,7 +172,9 @@ class _Observer:
         skipped = isinstance(error, pytest.skip.Exception)
         if error is not None and not skipped:
             self.failed = True
-            self.emit(failed(self._failure(item, error)))
+            failure = self._failure(item, error)
+            failure.helpers = helpers_in(failure.called, item)
+            self.emit(failed(failure))
             if self.task["stop"]:
                 item.session.shouldfail = "stopped at the first failure"
         elif call.when == "call" and not skipped:

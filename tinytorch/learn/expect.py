@@ -193,6 +193,8 @@ def show(thing: Any) -> str:
 
     >>> show(np.arange(3.0))
     'float64 (3,) [0. 1. 2.]'
+    >>> show([np.arange(2), None])
+    '[int64 (2,) [0 1], None]'
     """
     if isinstance(thing, BaseException):
         return f"{type(thing).__name__}: {thing}"
@@ -205,6 +207,9 @@ def show(thing: Any) -> str:
         elif array.size > SHOWN:
             few = few[:-1] + " ...]"
         return f"{kind}{array.dtype} {array.shape} {few}"
+    if isinstance(thing, tuple | list) and any(map(_is_array, thing)):
+        text = ", ".join(map(show, thing))
+        return f"({text})" if isinstance(thing, tuple) else f"[{text}]"
     text = repr(thing)
     return text if len(text) <= 160 else text[:157] + "..."
 

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 
 from tinytorch.learn.checks import Failure, Report
 from tinytorch.learn.course import Course, Lesson
+from tinytorch.learn.work import Written
 from tinytorch.learn.workspace import WorkFileError, Workspace
 
 MARGIN = 10  # columns of the names of what a failure shows
-LINES = {"at": 2, "called": 3, "got": 3, "expected": 3, "differs": 2, "error": 3}  # most lines of each
+LINES = {"at": 2, "called": 3, "got": 3, "expected": 3, "where": 3, "differs": 2, "error": 3}  # most lines
 GIVEN = 3  # inputs shown
+HELPERS = 2  # functions of the checks' own whose meaning is shown
 PRINTED = 2  # last lines shown of what the learner's code printed
 TITLES = {
     "wrong": "{} does not give what it should",
@@ -25,11 +27,18 @@ TITLES = {
 
 
 def failure_text(
-    failure: Failure, lesson: Lesson, workspace: Workspace, columns: int, output: str = "", hints: bool = True
+    failure: Failure,
+    lesson: Lesson,
+    workspace: Workspace,
+    columns: int,
+    output: str = "",
+    hints: bool = True,
+    similar: Written | None = None,
 ) -> str:
-    """A failure in at most 25 lines of `columns`, the last of which names the command to run next.
+    """A failure in at most 32 lines of `columns`, the last of which names the command to run next.
 
-    `output` is what the learner's code printed; `hints` says whether there are more to be had.
+    `output` is what the learner's code printed; `hints` says whether there are more to be had. `similar`: a
+    function whose name may be a slip for the exercise's, which the work file lacks.
     """
     exercise = next((e for e in lesson.exercises if e.name == failure.exercise), None)
     subject = failure.exercise or f"lesson {lesson.label}"
@@ -47,13 +56,15 @@ def failure_text(
         lines += field("" if number else "with", f"{name} = {value}", columns, 2)
     if len(given) > len(shown):
         lines += field("", f"and {len(given) - len(shown)} more", columns)
+    for name, meaning in failure.helpers[:HELPERS]:
+        lines += field("where", f"{name}: {meaning}", columns)
     if failure.kind == "wrong":
         lines += field("got", failure.got, columns) + field("expected", failure.expected, columns)
         lines += field("differs", failure.difference, columns)
     elif failure.kind != "unwritten":
         lines += field("error", failure.error, columns)
     lines += printed(output, columns)
-    return "\n".join([*lines, *_folded(f"Next: {_next(failure, lesson, hints)}", columns, 2)])
+    return "\n".join([*lines, *_folded(f"Next: {_next(failure, lesson, hints, similar)}", columns, 3)])
 
 
 def broken_text(error: WorkFileError, lesson: Lesson, columns: int) -> str:
@@ -134,8 +145,10 @@ def under(name: str, text: str, columns: int, margin: int) -> list[str]:
     return [f"{'' if i else name:<{margin}}{line}".rstrip() for i, line in enumerate(lines)]
 
 
-def _next(failure: Failure, lesson: Lesson, hints: bool) -> str:
+def _next(failure: Failure, lesson: Lesson, hints: bool, similar: Written | None) -> str:
     check = f"tito check {lesson.label}"
+    if failure.kind == "unwritten" and similar is not None:
+        return f"if {similar.name} (line {similar.line}) is to be it, name it so, then: {check}"
     if failure.kind == "unwritten":
         return (
             f"write it, then: {check}"
