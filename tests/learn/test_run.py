@@ -214,7 +214,7 @@ def test_breakpoint_says_where_it_works(lesson: Lesson, tmp_path: Path) -> None:
 
 def test_functions_of_the_checks_are_explained(lesson: Lesson, tmp_path: Path) -> None:
     checks = lesson.checks / "test_all.py"
-    text = checks.read_text(encoding="utf-8").replace("MatMul().forward(a, b)", "product(a, b, *())[0]")
+    text = checks.read_text(encoding="utf-8").replace("MatMul().forward(a, b)", "product(a, b, *chain())[0]")
     (lesson.checks / "helpers.py").write_text(
         "from tinytorch.ops.matmul import MatMul\n\n\n"
         "def product(a: object, b: object, *more: object, times: int = 1) -> object:\n"
@@ -222,10 +222,15 @@ def test_functions_of_the_checks_are_explained(lesson: Lesson, tmp_path: Path) -
         "    return [MatMul().forward(a, b)]\n",
         encoding="utf-8",
     )
-    checks.write_text(text.replace("import numpy", "from helpers import product\nimport numpy", 1), "utf-8")
+    checks.write_text(
+        text.replace(
+            "import numpy", "from itertools import chain\nfrom helpers import product\nimport numpy", 1
+        ),
+        "utf-8",
+    )
     failure = _check(lesson, _work(tmp_path, NEGATIVE)).failure
     assert failure is not None
-    assert failure.called == "product(a, b, *())[0]"
+    assert failure.called == "product(a, b, *chain())[0]"
     assert failure.helpers == [("product(a, b, *more, times=1)", "The product, in a list.")]
 
 

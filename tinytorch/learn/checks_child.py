@@ -112,9 +112,17 @@ def helpers_in(called: str, item: pytest.Item) -> list[tuple[str, str]]:
         (name + _parameters(thing), " ".join(inspect.cleandoc(thing.__doc__).split("\n\n")[0].split()))
         for name, thing in found
         if inspect.isfunction(thing) | inspect.isclass(thing)
-        and Path(inspect.getfile(thing)).is_relative_to(item.path.parent)
+        and _file(thing).is_relative_to(item.path.parent)
         and thing.__doc__
     ]
+
+
+def _file(thing: Any) -> Path:
+    """The file that defines a function or class; an empty path for what is built in."""
+    try:
+        return Path(inspect.getfile(thing))
+    except (TypeError, OSError):
+        return Path()
 
 
 def _parameters(thing: Any) -> str:
