@@ -244,6 +244,25 @@ def test_each_defect_is_named(
     assert words in said
 
 
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("open('b.svg', 'w')", "other pictures than are there: ['a.svg', 'b.svg']"),
+        ("open('a.svg', 'w'); 1 / 0", "ZeroDivisionError"),
+        ("open('a.svg', 'w')", ""),
+    ],
+)
+def test_pictures_are_those_that_the_program_draws(lesson: Path, program: str, words: str) -> None:
+    figures = lesson / "figures"
+    figures.mkdir()
+    (figures / "a.svg").write_text("<svg/>", encoding="utf-8")
+    (figures / "draw.py").write_text(program + "\n", encoding="utf-8")
+    code, said = _gate(lesson, "--only", "readme")
+    assert code == (1 if words else 0)
+    assert words in said
+    assert [path.name for path in figures.glob("*.svg")] == ["a.svg"]
+
+
 def test_a_constant_that_passes_is_a_defect(lesson: Path) -> None:
     path = lesson / "checks" / "test_all.py"
     text = path.read_text(encoding="utf-8")

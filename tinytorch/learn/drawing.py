@@ -1,12 +1,16 @@
-"""Pictures made of characters: images, planes and maps that any terminal shows."""
+"""Pictures made of characters, which any terminal shows, and drawings that come out the same each time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SHADES = " .:-=+*#%@"
 
@@ -48,3 +52,13 @@ def titled(title: str, block: Sequence[str]) -> list[str]:
     ['four', '@@']
     """
     return [title, *block]
+
+
+def save_svg(figure: Figure, path: Path) -> None:
+    """Write a figure as an SVG without a date or random names in it, and close it."""
+    import matplotlib as mpl
+    from matplotlib import pyplot as plt
+
+    with mpl.rc_context({"svg.hashsalt": "tinytorch"}):
+        figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
+    plt.close(figure)

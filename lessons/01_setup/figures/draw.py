@@ -8,12 +8,12 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
 from tinytorch.console import quantity
+from tinytorch.learn.drawing import save_svg
 from tinytorch.ops.spec import Spec, float16, float32, int8
 
 HERE = Path(__file__).resolve().parent
 WEIGHTS = 124_439_808  # of GPT-2 small
 
-plt.rcParams["svg.hashsalt"] = "tinytorch"
 bars = [
     ("weights, int8", Spec((WEIGHTS,), int8).nbytes),
     ("weights, float16", Spec((WEIGHTS,), float16).nbytes),
@@ -28,4 +28,4 @@ for place, size in enumerate(sizes):
     axes.text(size / 2**20 + 20, place, quantity(size, "B"), va="center", fontsize=9)
 axes.set(xlabel="MiB", xlim=(0, 2300), title="GPT-2 small: 124 million weights")
 axes.invert_yaxis()
-figure.savefig(HERE / "memory.svg", bbox_inches="tight", metadata={"Date": None})
+save_svg(figure, HERE / "memory.svg")

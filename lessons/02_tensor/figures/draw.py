@@ -7,6 +7,8 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
+from tinytorch.learn.drawing import save_svg
+
 HERE = Path(__file__).resolve().parent
 COLOURS = ("#cfe2f3", "#f9e0c7")
 
@@ -30,12 +32,6 @@ def canvas(width: float, height: float) -> tuple[plt.Figure, plt.Axes]:
     return figure, axes
 
 
-def save(figure: plt.Figure, name: str) -> None:
-    """Write an SVG that comes out the same each time."""
-    figure.savefig(HERE / name, bbox_inches="tight", metadata={"Date": None})
-    plt.close(figure)
-
-
 def strides() -> None:
     """One row of memory, seen as a matrix and as its transpose."""
     figure, axes = canvas(13, 7.5)
@@ -46,7 +42,7 @@ def strides() -> None:
     axes.text(2.5, 1.4, "x: shape (2, 3)\nstrides (12, 4)", ha="center", va="top", fontsize=10)
     cells(axes, [list(column) for column in zip(*by_row, strict=True)], 9, 4.5, lambda i, j: COLOURS[j])
     axes.text(10, 1.2, "x.T: shape (3, 2)\nstrides (4, 12)", ha="center", va="top", fontsize=10)
-    save(figure, "strides.svg")
+    save_svg(figure, HERE / "strides.svg")
 
 
 def broadcast() -> None:
@@ -59,9 +55,8 @@ def broadcast() -> None:
     cells(axes, [[str(10 * i + j) for j in range(4)] for i in (1, 2, 3)], 9, 4, lambda i, j: "#e3efd9")
     for x, text in ((1, "(3, 1)"), (5, "(4,)"), (11, "(3, 4)")):
         axes.text(x, 0.5, text, ha="center", va="center", fontsize=10)
-    save(figure, "broadcast.svg")
+    save_svg(figure, HERE / "broadcast.svg")
 
 
-plt.rcParams["svg.hashsalt"] = "tinytorch"
 strides()
 broadcast()

@@ -9,17 +9,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import tinytorch as tt
+from tinytorch.learn.drawing import save_svg
 from tinytorch.ops.activation import gelu, silu
 from tinytorch.ops.softmax import softmax
 
 HERE = Path(__file__).resolve().parent
 CURVES = (("relu", tt.relu), ("sigmoid", tt.sigmoid), ("tanh", tt.tanh), ("GELU", gelu), ("SiLU", silu))
-
-
-def save(figure: plt.Figure, name: str) -> None:
-    """Write an SVG that comes out the same each time."""
-    figure.savefig(HERE / name, bbox_inches="tight", metadata={"Date": None})
-    plt.close(figure)
 
 
 def curves() -> None:
@@ -35,7 +30,7 @@ def curves() -> None:
     left.legend(frameon=False, fontsize=9)
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    save(figure, "curves.svg")
+    save_svg(figure, HERE / "curves.svg")
 
 
 def temperatures() -> None:
@@ -49,9 +44,8 @@ def temperatures() -> None:
     axes.set_xticklabels([f"{score:g}" for score in scores.tolist()])
     axes.set_xlabel("score")
     axes.legend(frameon=False, fontsize=9)
-    save(figure, "softmax.svg")
+    save_svg(figure, HERE / "softmax.svg")
 
 
-plt.rcParams["svg.hashsalt"] = "tinytorch"
 curves()
 temperatures()

@@ -8,8 +8,9 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from tinytorch.learn.drawing import save_svg
+
 HERE = Path(__file__).resolve().parent
-plt.rcParams["svg.hashsalt"] = "tinytorch"
 DEPTH, WIDTH = 20, 256
 
 
@@ -40,8 +41,7 @@ def main() -> None:
     )
     axes.legend(fontsize=9)
     axes.grid(alpha=0.3)
-    figure.savefig(HERE / "scale.svg", bbox_inches="tight", metadata={"Date": None})
-    plt.close(figure)
+    save_svg(figure, HERE / "scale.svg")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from tinytorch.learn.drawing import save_svg
+
 HERE = Path(__file__).resolve().parent
-plt.rcParams["svg.hashsalt"] = "tinytorch"
 
 
 def main() -> None:
@@ -27,8 +28,7 @@ def main() -> None:
     axes.set(xlabel="logit x, the target is yes", ylabel="loss", title="One loss by two formulas, in float32")
     axes.legend(fontsize=9)
     axes.grid(alpha=0.3)
-    figure.savefig(HERE / "stable.svg", bbox_inches="tight", metadata={"Date": None})
-    plt.close(figure)
+    save_svg(figure, HERE / "stable.svg")
 
 
 if __name__ == "__main__":

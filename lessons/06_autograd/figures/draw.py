@@ -7,8 +7,9 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
+from tinytorch.learn.drawing import save_svg
+
 HERE = Path(__file__).resolve().parent
-plt.rcParams["svg.hashsalt"] = "tinytorch"
 
 
 def box(axes: plt.Axes, x: float, y: float, text: str, colour: str) -> None:
@@ -45,8 +46,7 @@ def main() -> None:
     arrow(axes, (2.5, 2.25), (0.85, 3.0), "13 * w = 39", 0)
     arrow(axes, (2.5, 1.75), (0.85, 1.0), "13 * x = 26", 0)
     axes.text(3.4, 1.0, "6 + 6 + 1 = 13 arrives", ha="center", fontsize=10, color="#b03a2e")
-    figure.savefig(HERE / "graph.svg", bbox_inches="tight", metadata={"Date": None})
-    plt.close(figure)
+    save_svg(figure, HERE / "graph.svg")
 
 
 if __name__ == "__main__":

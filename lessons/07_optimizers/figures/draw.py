@@ -10,10 +10,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import tinytorch as tt
+from tinytorch.learn.drawing import save_svg
 from tinytorch.optim import SGD, Adam, CosineWithWarmup, Optimizer, StepLR
 
 HERE = Path(__file__).resolve().parent
-plt.rcParams.update({"svg.hashsalt": "tinytorch", "svg.fonttype": "none", "font.size": 9})
+plt.rcParams.update({"svg.fonttype": "none", "font.size": 9})
 
 WAYS: dict[str, Callable[[list[tt.Tensor]], Optimizer]] = {
     "SGD, lr 0.07": lambda p: SGD(p, lr=0.07),
@@ -36,12 +37,6 @@ def walk(make: Callable[[list[tt.Tensor]], Optimizer], steps: int = 30) -> np.nd
     return np.array(places)
 
 
-def save(figure: plt.Figure, name: str) -> None:
-    """Write an SVG that comes out the same each time."""
-    figure.savefig(HERE / name, bbox_inches="tight", metadata={"Date": None})
-    plt.close(figure)
-
-
 def paths() -> None:
     """Three optimizers in one valley."""
     x, y = np.meshgrid(np.linspace(-4.6, 1.6, 120), np.linspace(-1.4, 1.4, 80))
@@ -53,7 +48,7 @@ def paths() -> None:
         axes.plot(0, 0, "x", color="#c0392b")
         axes.set_title(title)
     figure.tight_layout()
-    save(figure, "paths.svg")
+    save_svg(figure, HERE / "paths.svg")
 
 
 def schedules() -> None:
@@ -73,7 +68,7 @@ def schedules() -> None:
     )
     axes.set(xlabel="steps made", ylabel="factor", ylim=(0, 1.5))
     axes.legend(loc="upper right", fontsize=8)
-    save(figure, "schedules.svg")
+    save_svg(figure, HERE / "schedules.svg")
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import tinytorch as tt
+from tinytorch.learn.drawing import save_svg
 from tinytorch.nn import Linear, MSELoss, Sequential, Tanh
 from tinytorch.optim import Adam
 from tinytorch.training import Trainer
 
 HERE = Path(__file__).resolve().parent
-plt.rcParams.update({"svg.hashsalt": "tinytorch", "svg.fonttype": "none", "font.size": 9})
+plt.rcParams.update({"svg.fonttype": "none", "font.size": 9})
 
 
 def points(count: int, seed: int) -> tuple[tt.Tensor, tt.Tensor]:
@@ -45,8 +46,7 @@ def overfit() -> None:
     axes.plot(best["step"], best["loss"], "o", color="#c0392b", label=f"best: step {best['step']}")
     axes.set(xlabel="step", ylabel="mean squared error", yscale="log")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    figure.savefig(HERE / "overfit.svg", bbox_inches="tight", metadata={"Date": None})
-    plt.close(figure)
+    save_svg(figure, HERE / "overfit.svg")
 
 
 if __name__ == "__main__":

@@ -7,21 +7,16 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
+from tinytorch.learn.drawing import save_svg
 from tinytorch.models.cnn import CNN
 from tinytorch.ops.window import count_windows
 from tinytorch.profiling import FLOPCounter
 
 mpl.use("svg")
-mpl.rcParams.update({"svg.hashsalt": "tinytorch", "font.size": 9})
+mpl.rcParams["font.size"] = 9
 from matplotlib import pyplot as plt  # noqa: E402 - after the backend is chosen
 
 HERE = Path(__file__).parent
-
-
-def save(figure: plt.Figure, name: str) -> None:
-    """Write a figure without a date in it."""
-    figure.savefig(HERE / name, metadata={"Date": None}, bbox_inches="tight")
-    plt.close(figure)
 
 
 def windows() -> None:
@@ -46,7 +41,7 @@ def windows() -> None:
         ax.set_yticks(np.arange(-0.5, 7), labels=[])
         ax.grid(color="white")
         ax.tick_params(length=0)
-    save(figure, "windows.svg")
+    save_svg(figure, HERE / "windows.svg")
 
 
 def layers() -> None:
@@ -64,7 +59,7 @@ def layers() -> None:
             ax.text(value, i, f" {value:,}", va="center", fontsize=8)
         ax.set_xlim(0, max(values) * 1.35)
         ax.set_xticks([])
-    save(figure, "layers.svg")
+    save_svg(figure, HERE / "layers.svg")
 
 
 if __name__ == "__main__":

@@ -9,16 +9,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from tinytorch.data import load, random_crop, random_flip
+from tinytorch.learn.drawing import save_svg
 
 HERE = Path(__file__).resolve().parent
 LOAD, TRAIN, WAIT = "#f9c784", "#9cc5e8", "#eeeeee"
-plt.rcParams.update({"svg.hashsalt": "tinytorch", "svg.fonttype": "none", "font.size": 9})
-
-
-def save(figure: plt.Figure, name: str) -> None:
-    """Write an SVG that comes out the same each time."""
-    figure.savefig(HERE / name, bbox_inches="tight", metadata={"Date": None})
-    plt.close(figure)
+plt.rcParams.update({"svg.fonttype": "none", "font.size": 9})
 
 
 def bar(axes: plt.Axes, start: float, length: float, row: float, colour: str, text: str) -> None:
@@ -59,7 +54,7 @@ def prefetch(batches: int = 6, loading: float = 2.0, training: float = 3.0, dept
         ncols=3,
         frameon=False,
     )
-    save(figure, "prefetch.svg")
+    save_svg(figure, HERE / "prefetch.svg")
 
 
 def crops() -> None:
@@ -72,7 +67,7 @@ def crops() -> None:
         axes.imshow(images[0, 0] if k == 0 else changed[k, 0], cmap="gray_r", vmin=0, vmax=1)
         axes.set(xticks=[], yticks=[])
         axes.set_title("original" if k == 0 else f"draw {k}", fontsize=8)
-    save(figure, "crops.svg")
+    save_svg(figure, HERE / "crops.svg")
 
 
 if __name__ == "__main__":

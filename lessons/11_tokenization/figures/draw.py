@@ -7,10 +7,11 @@ from pathlib import Path
 import matplotlib as mpl
 
 from tinytorch.data import load
+from tinytorch.learn.drawing import save_svg
 from tinytorch.text import BPETokenizer
 
 mpl.use("svg")
-mpl.rcParams.update({"svg.hashsalt": "tinytorch", "font.size": 9})
+mpl.rcParams["font.size"] = 9
 from matplotlib import pyplot as plt  # noqa: E402 - after the backend is chosen
 
 WIDTH = 128
@@ -33,7 +34,7 @@ def main() -> None:
         ax.set_xticks(sizes, [str(size) for size in sizes])
         ax.minorticks_off()
     figure.tight_layout()
-    figure.savefig(HERE / "sizes.svg", metadata={"Date": None}, bbox_inches="tight")
+    save_svg(figure, HERE / "sizes.svg")
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import matplotlib as mpl
 
+from tinytorch.learn.drawing import save_svg
 from tinytorch.nn.embedding import sinusoidal
 
 mpl.use("svg")
-mpl.rcParams.update({"svg.hashsalt": "tinytorch", "font.size": 9, "svg.image_inline": True})
+mpl.rcParams.update({"font.size": 9, "svg.image_inline": True})
 from matplotlib import pyplot as plt  # noqa: E402 - after the backend is chosen
 
 HERE = Path(__file__).parent
@@ -28,7 +29,7 @@ def main() -> None:
     axes[2].imshow(table @ table.T, cmap="Blues")
     axes[2].set(title="dot products of rows", xlabel="position", ylabel="position")
     figure.tight_layout()
-    figure.savefig(HERE / "waves.svg", metadata={"Date": None}, bbox_inches="tight")
+    save_svg(figure, HERE / "waves.svg")
 
 
 if __name__ == "__main__":

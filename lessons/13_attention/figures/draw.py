@@ -7,20 +7,15 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
+from tinytorch.learn.drawing import save_svg
 from tinytorch.ops.attention import attention_weights, causal_mask
 from tinytorch.profiling import FLOPCounter
 
 mpl.use("svg")
-mpl.rcParams.update({"svg.hashsalt": "tinytorch", "font.size": 9})
+mpl.rcParams["font.size"] = 9
 from matplotlib import pyplot as plt  # noqa: E402 - after the backend is chosen
 
 HERE = Path(__file__).parent
-
-
-def save(figure: plt.Figure, name: str) -> None:
-    """Write a figure without a date in it."""
-    figure.savefig(HERE / name, metadata={"Date": None}, bbox_inches="tight")
-    plt.close(figure)
 
 
 def masks() -> None:
@@ -43,7 +38,7 @@ def masks() -> None:
         for (i, j), value in np.ndenumerate(values):
             label = f"{value:.0f}" if value == 1 else f"{value:.2f}"
             ax.text(j, i, label if value else "", ha="center", va="center", fontsize=7)
-    save(figure, "masks.svg")
+    save_svg(figure, HERE / "masks.svg")
 
 
 def cost() -> None:
@@ -58,7 +53,7 @@ def cost() -> None:
     ax.set_xlabel("length t of the sequence")
     ax.set_ylabel("FLOPs of one layer, width 128")
     ax.legend()
-    save(figure, "cost.svg")
+    save_svg(figure, HERE / "cost.svg")
 
 
 if __name__ == "__main__":

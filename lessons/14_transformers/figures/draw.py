@@ -7,20 +7,15 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
+from tinytorch.learn.drawing import save_svg
 from tinytorch.models.gpt import likeliest
 from tinytorch.tensor import Tensor
 
 mpl.use("svg")
-mpl.rcParams.update({"svg.hashsalt": "tinytorch", "font.size": 9})
+mpl.rcParams["font.size"] = 9
 from matplotlib import pyplot as plt  # noqa: E402 - after the backend is chosen
 
 HERE = Path(__file__).parent
-
-
-def save(figure: plt.Figure, name: str) -> None:
-    """Write a figure without a date in it."""
-    figure.savefig(HERE / name, metadata={"Date": None}, bbox_inches="tight")
-    plt.close(figure)
 
 
 def block() -> None:
@@ -43,7 +38,7 @@ def block() -> None:
     ax.set_xlim(-0.3, 10.5)
     ax.set_ylim(-0.6, 1.7)
     ax.axis("off")
-    save(figure, "block.svg")
+    save_svg(figure, HERE / "block.svg")
 
 
 def temperature() -> None:
@@ -64,7 +59,7 @@ def temperature() -> None:
         ax.set_xlabel("token")
         ax.set_xticks(range(0, len(logits), 2))
     axes[0].set_ylabel("probability")
-    save(figure, "temperature.svg")
+    save_svg(figure, HERE / "temperature.svg")
 
 
 if __name__ == "__main__":

@@ -7,19 +7,14 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
+from tinytorch.learn.drawing import save_svg
 from tinytorch.profiling.statistics import Estimate, amdahl
 
 mpl.use("svg")
-mpl.rcParams.update({"svg.hashsalt": "tinytorch", "font.size": 9})
+mpl.rcParams["font.size"] = 9
 from matplotlib import pyplot as plt  # noqa: E402 - after the backend is chosen
 
 HERE = Path(__file__).parent
-
-
-def save(figure: plt.Figure, name: str) -> None:
-    """Write a figure without a date in it."""
-    figure.savefig(HERE / name, metadata={"Date": None}, bbox_inches="tight")
-    plt.close(figure)
 
 
 def watched_pass() -> None:
@@ -57,7 +52,7 @@ def watched_pass() -> None:
     ax.set_xticks([])
     ax.set_ylim(-0.5, 1.9)
     ax.spines[:].set_visible(False)
-    save(figure, "pass.svg")
+    save_svg(figure, HERE / "pass.svg")
 
 
 def law() -> None:
@@ -73,7 +68,7 @@ def law() -> None:
     ax.set_yticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
     ax.minorticks_off()
     ax.legend()
-    save(figure, "amdahl.svg")
+    save_svg(figure, HERE / "amdahl.svg")
 
 
 if __name__ == "__main__":

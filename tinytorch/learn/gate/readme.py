@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -67,6 +68,7 @@ def problems(lesson: Lesson) -> Iterator[str]:
     yield from _form(lesson, text)
     yield from _python(text)
     yield from _commands(lesson, text)
+    yield from _figures(lesson)
 
 
 def _form(lesson: Lesson, text: str) -> Iterator[str]:
@@ -138,6 +140,20 @@ def _commands(lesson: Lesson, text: str) -> Iterator[str]:
             done = _run(words, Path(folder), "", allowed)
             if done:
                 yield f"`{line}`: {done}"
+
+
+def _figures(lesson: Lesson) -> Iterator[str]:
+    """Have the lesson's program draw, elsewhere, the pictures that are there."""
+    program = lesson.folder / "figures" / "draw.py"
+    if not program.is_file():
+        return
+    there = {path.name for path in program.parent.glob("*.svg")}
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copy(program, folder))
+        done = _run([sys.executable, str(copy)], Path(folder), "")
+        drawn = {path.name for path in Path(folder).glob("*.svg")}
+    if done or drawn != there:
+        yield f"figures/draw.py: {done or 'it draws other pictures than are there'}: {sorted(there ^ drawn)}"
 
 
 def _run(command: list[str], folder: Path, given: str, allowed: tuple[int, ...] = (0,)) -> str:
