@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 
 import click
 
@@ -77,9 +76,9 @@ class LazyGroup(click.Group):
 
 def _in_workspace() -> bool:
     """Whether the current folder lies in a workspace whose code does not run here."""
-    here = Path.cwd()
-    marked = any((folder / "tito.toml").is_file() for folder in (here, *here.parents))
-    return marked and "tito_graft" not in sys.modules
+    from tinytorch.learn.workspace import here
+
+    return "tito_graft" not in sys.modules and here() is not None
 
 
 def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

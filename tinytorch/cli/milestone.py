@@ -30,25 +30,15 @@ def command(name: str | None, reference: bool, quick: bool) -> None:
     to the folder milestones/ of the workspace. Exits with 0 if the goals are reached, else with 1.
     """
     from tinytorch.learn.milestone import find
+    from tinytorch.learn.workspace import here
 
     if name is None:
-        _list(_workspace())
+        _list(here())
         return
     milestone = find(name)
     reached = _on_package(milestone, quick) if reference else _on_learners_code(milestone, quick)
     if not reached:
         click.get_current_context().exit(1)
-
-
-def _workspace() -> Workspace | None:
-    """The workspace that we are in, if we are in one."""
-    from tinytorch.errors import LearnError
-    from tinytorch.learn.workspace import find
-
-    try:
-        return find()
-    except LearnError:
-        return None
 
 
 # ---------------------------------------------------------------- the list
@@ -119,8 +109,9 @@ def _on_learners_code(milestone: Milestone, quick: bool) -> bool:
 def _on_package(milestone: Milestone, quick: bool) -> bool:
     """Run it on the package alone."""
     from tinytorch.learn.milestone import attempt
+    from tinytorch.learn.workspace import here
 
-    workspace = _workspace()
+    workspace = here()
     folder = workspace.root / "milestones" if workspace is not None else Path("runs") / "milestones"
     console.say(textwrap.fill(milestone.title, columns()))
     console.say("on the package alone: this does not count as passed\n")

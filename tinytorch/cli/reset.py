@@ -18,7 +18,7 @@ def command(lesson: str, exercise: str | None) -> None:
     from tinytorch.errors import LearnError
     from tinytorch.learn.course import course
     from tinytorch.learn.progress import load
-    from tinytorch.learn.stubs import current_head, paste, stub, stub_file, stubs
+    from tinytorch.learn.stubs import current_head, paste, stub, stub_file, with_stubs
     from tinytorch.learn.workspace import find, read_text, require_extra, write_text
 
     require_extra()
@@ -38,8 +38,7 @@ def command(lesson: str, exercise: str | None) -> None:
         if again[0].name in written:
             text = paste(text, again[0], stub(again[0]))
         else:
-            newline = "\r\n" if "\r\n" in text else "\n"
-            text = text.rstrip() + newline + stubs(chosen, again).replace("\n", newline)
+            text = with_stubs(text, chosen, again)
     copy = workspace.back_up(chosen)
     write_text(path, text, encoding)
     for one in again:

@@ -49,7 +49,7 @@ def command(what: str, give_up: bool) -> None:
 def exercises_called(what: str, workspace: Workspace) -> tuple[Exercise, ...]:
     """The exercises of a lesson, or the one of a name; of several the one in the lesson worked on."""
     from tinytorch.errors import LearnError
-    from tinytorch.learn.course import course
+    from tinytorch.learn.course import course, nearest
 
     lessons = course().lessons
     everything = [e for lesson in lessons for e in lesson.exercises]
@@ -68,8 +68,5 @@ def exercises_called(what: str, workspace: Workspace) -> tuple[Exercise, ...]:
     try:
         return course().lesson(what).exercises
     except LearnError:
-        import difflib
-
-        near = difflib.get_close_matches(what, [e.name for e in everything], 3, 0.4)
-        cure = f"Did you mean {' or '.join(near)}?" if near else "tito status lists the lessons"
+        cure = nearest(what, [e.name for e in everything], "tito status lists the lessons")
         raise LearnError(f"there is no exercise or lesson {what!r}. {cure}") from None

@@ -66,7 +66,7 @@ def _write(workspace: Workspace, lesson: Lesson, progress: Progress) -> None:
 
 def _renew(workspace: Workspace, lesson: Lesson, progress: Progress) -> None:
     """Add the exercises that a work file lacks, and name those that changed since it was made."""
-    from tinytorch.learn.stubs import current_head, head, stubs
+    from tinytorch.learn.stubs import current_head, head, with_stubs
     from tinytorch.learn.workspace import read_text, write_text
 
     path = workspace.file(lesson)
@@ -75,9 +75,7 @@ def _renew(workspace: Workspace, lesson: Lesson, progress: Progress) -> None:
     gained = [exercise for exercise in lesson.exercises if exercise.name not in written]
     text, encoding = read_text(path)
     if gained:
-        newline = "\r\n" if "\r\n" in text else "\n"
-        added = text.rstrip() + (newline + stubs(lesson, gained).replace("\n", newline))
-        write_text(path, added, encoding)
+        write_text(path, with_stubs(text, lesson, gained), encoding)
         console.say(f"added at its end, as the file lacked it: {', '.join(e.name for e in gained)}")
     for exercise in lesson.exercises:
         before, after = progress.heads.get(exercise.id), current_head(exercise)

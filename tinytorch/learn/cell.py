@@ -5,11 +5,10 @@ from __future__ import annotations
 import ast
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
 
 from tinytorch.learn.course import Exercise, Lesson
 from tinytorch.learn.names import bound
-from tinytorch.learn.scope import indented, lines_of
+from tinytorch.learn.scope import imported, indented, lines_of, newline_of, statements
 from tinytorch.learn.stubs import paste
 from tinytorch.learn.work import Function, first_line, functions, is_stub
 
@@ -22,7 +21,7 @@ def merge(work_text: str, cell: str, exercise: Exercise, lesson: Lesson) -> str:
     Functions, classes and constants take the place of those of the same name; new ones, and imports that the
     file lacks, come before the exercise. Further methods and constants go into its class, stubs nowhere.
     """
-    newline = "\r\n" if "\r\n" in work_text else "\n"
+    newline = newline_of(work_text)
     tree = ast.parse(cell)
     own = exercise.name.partition(".")[0]
     text = paste(work_text, exercise, _source(dict(functions(tree))[exercise.name], cell))
@@ -60,10 +59,10 @@ def _is_free(node: ast.stmt, lesson: Lesson) -> bool:
 
 def _with_imports(text: str, node: ast.Import | ast.ImportFrom, own: str, newline: str) -> str:
     """The text with those imports of a statement that it lacks."""
-    there = {entry for part in _statements(ast.parse(text)) for entry in _imported(part)}
+    there = {entry for part in statements(ast.parse(text).body) for entry in imported(part)}
     missing = [
         alias
-        for alias, entry in zip(node.names, _imported(node), strict=True)
+        for alias, entry in zip(node.names, imported(node), strict=True)
         if entry not in there and entry[0] != "__future__"
     ]
     if not missing:
@@ -136,18 +135,3 @@ def _statement(node: ast.stmt, cell: str) -> str:
 
 def _source(node: Definition, cell: str) -> str:
     return "".join(lines_of(cell)[first_line(node) - 1 : node.end_lineno]).rstrip("\r\n") + "\n"
-
-
-def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Statements at top level, those under `if TYPE_CHECKING:` among them: such names are found anyway."""
-    for node in tree.body:
-        yield from node.body if isinstance(node, ast.If) else [node]
-
-
-def _imported(node: ast.stmt) -> list[tuple[str, str, str]]:
-    """(module, name there or "", name here) of each that a statement imports."""
-    if isinstance(node, ast.Import):
-        return [(alias.name, "", alias.asname or alias.name) for alias in node.names]
-    if isinstance(node, ast.ImportFrom):
-        return [(node.module or "", alias.name, alias.asname or alias.name) for alias in node.names]
-    return []

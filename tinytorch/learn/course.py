@@ -71,8 +71,8 @@ class Lesson:
         """The exercise of this qualified name or id; raises LearnError with the nearest names."""
         found = [e for e in self.exercises if name in (e.name, e.id)]
         if not found:
-            near = _nearest(name, [e.name for e in self.exercises])
-            raise LearnError(f"lesson {self.label} has no exercise {name!r}{near}")
+            near = nearest(name, [e.name for e in self.exercises])
+            raise LearnError(f"lesson {self.label} has no exercise {name!r}. {near}")
         return found[0]
 
 
@@ -98,8 +98,8 @@ class Course:
         if wanted.isdigit():
             first, last = self.lessons[0].label, self.lessons[-1].label
             raise LearnError(f"there is no lesson {text}; they are {first} to {last}")
-        near = _nearest(wanted, [name for lesson in self.lessons for name in (lesson.label, lesson.name)])
-        raise LearnError(f"there is no lesson {text!r}{near}")
+        near = nearest(wanted, [name for lesson in self.lessons for name in (lesson.label, lesson.name)])
+        raise LearnError(f"there is no lesson {text!r}. {near}")
 
     def until(self, lesson: Lesson) -> tuple[Lesson, ...]:
         """The lessons up to this one, it included."""
@@ -190,6 +190,9 @@ def _exercise(path: Path, label: str, entry: dict[str, Any]) -> Exercise:
     return Exercise(module, name, float(entry.get("points", 1)), str(entry.get("group", name)), hints, label)
 
 
-def _nearest(name: str, names: list[str]) -> str:
+def nearest(name: str, names: list[str], otherwise: str = "") -> str:
+    """A sentence that asks for the names like this one; without any `otherwise`, or all names."""
     near = difflib.get_close_matches(name, names, 3, 0.4)
-    return f". Did you mean {' or '.join(near)}?" if near else f"; there are: {', '.join(names)}"
+    if near:
+        return f"Did you mean {' or '.join(near)}?"
+    return otherwise or f"There are: {', '.join(names)}"

@@ -21,11 +21,9 @@ class Rename(ast.NodeTransformer):
         copied = copy.deepcopy(node)
         if isinstance(copied, Function | ast.ClassDef):
             return self._scope(copied)
-        return (
-            self.generic_visit(copied)
-            if not isinstance(copied, ast.Assign | ast.AnnAssign)
-            else self._value(copied)
-        )
+        if isinstance(copied, ast.Assign | ast.AnnAssign):
+            return self._value(copied)
+        return self.generic_visit(copied)
 
     def at_top(self, node: ast.stmt) -> list[Any]:
         """Copies of a top-level statement, with what it binds renamed too; as it may stand below `global`."""
@@ -47,11 +45,8 @@ class Rename(ast.NodeTransformer):
 
     def _scope(self, node: Any) -> Any:
         """Change names below a function or class, but those that are its own."""
-        hidden = (
-            {}
-            if isinstance(node, ast.ClassDef)
-            else {n: self.names.pop(n) for n in local_names(node) & set(self.names)}
-        )
+        own = set() if isinstance(node, ast.ClassDef) else local_names(node)
+        hidden = {name: self.names.pop(name) for name in own & set(self.names)}
         self.generic_visit(node)
         self.names |= hidden
         return node

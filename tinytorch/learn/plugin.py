@@ -35,11 +35,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "exercise(*names): the exercises that a check needs")
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    """Show the seed."""
-    return f"seed of the inputs: {seed_of_the_day()}"
-
-
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """Random numbers of its own for each check, from the seed of the day."""

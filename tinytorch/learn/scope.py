@@ -13,6 +13,7 @@ from pathlib import Path
 import tinytorch
 from tinytorch.errors import LearnError
 from tinytorch.learn.course import Exercise
+from tinytorch.learn.names import bound
 from tinytorch.learn.work import Function, first_line, functions
 
 BUILTINS = frozenset(dir(builtins))
@@ -50,6 +51,11 @@ def lines_of(text: str) -> list[str]:
     ['one\x0ctwo\r\n', 'three']
     """
     return re.findall(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+", text)
+
+
+def newline_of(text: str) -> str:
+    """How the lines of a text end."""
+    return "\r\n" if "\r\n" in text else "\n"
 
 
 def indented(text: str, margin: str) -> str:
@@ -105,42 +111,31 @@ def _docstring(exercise: Exercise) -> str:
 
 def _scope(module: str) -> Iterator[tuple[str, str, str]]:
     """(module, name in it or "", name here) of all that a module imports and defines at its top level."""
-    for node in _statements(ast.parse(module_source(module)).body):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, "", alias.asname or alias.name
-        elif isinstance(node, ast.ImportFrom):
-            source = node.module or ""
-            if source != "__future__":
-                for alias in node.names:
-                    if alias.name != "TYPE_CHECKING":
-                        yield source, alias.name, alias.asname or alias.name
-        else:
-            for name in _names(node):
-                yield module, name, name
+    for node in statements(ast.parse(module_source(module)).body):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (
+                entry for entry in imported(node) if entry[0] != "__future__" and entry[1] != "TYPE_CHECKING"
+            )
+        elif isinstance(node, Function | ast.ClassDef | ast.Assign | ast.AnnAssign):
+            yield from ((module, name, name) for name in bound(node) if not name.startswith("__"))
 
 
-def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     """Statements at top level, those under `if TYPE_CHECKING:` and the like among them."""
     for node in body:
         if isinstance(node, ast.If):
-            yield from _statements(node.body)
+            yield from statements(node.body)
         else:
             yield node
 
 
-def _names(node: ast.stmt) -> list[str]:
-    """What a definition or an assignment to plain names binds, dunders left out."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        names = [node.name]
-    elif isinstance(node, ast.Assign):
-        parts = [part for target in node.targets for part in ast.walk(target)]
-        names = [part.id for part in parts if isinstance(part, ast.Name)]
-    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        names = [node.target.id]
-    else:
-        names = []
-    return [name for name in names if not name.startswith("__")]
+def imported(node: ast.stmt) -> list[tuple[str, str, str]]:
+    """(module, name in it or "", name here) of each that a statement imports."""
+    if isinstance(node, ast.Import):
+        return [(alias.name, "", alias.asname or alias.name) for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [(node.module or "", alias.name, alias.asname or alias.name) for alias in node.names]
+    return []
 
 
 def _rank(module: str) -> int:

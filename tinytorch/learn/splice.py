@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import CodeType
 
 from tinytorch.learn.names import Rename, bound, changes, import_promised, promised_names
-from tinytorch.learn.work import Clash, Function, Piece, first_line, functions, is_stub, parse
+from tinytorch.learn.work import Clash, Function, Piece, first_line, functions, is_stub, make_stub, parse
 
 RAN = "__tito_ran__"  # the name by which a grafted function notes that it ran
 PREFIX, HELPERS = "_tito", "helpers"  # of names in a module that are the learner's own: _tito0_helpers
@@ -30,7 +30,7 @@ def graft(
         if piece.name not in places:
             raise LookupError(f"{module} has no {piece.name}")
         if piece.file is None:
-            _make_stub(places[piece.name], piece.name)
+            make_stub(places[piece.name], piece.name)
         else:
             by_file.setdefault(piece.file, []).append(piece.name)
     files: dict[tuple[str, int], str] = {}
@@ -176,11 +176,6 @@ def _put_in_place(place: Function, mine: Function, name: str) -> None:
             if isinstance(part, ast.expr | ast.stmt):
                 part.lineno = part.end_lineno = line
                 part.col_offset = part.end_col_offset = 0
-
-
-def _make_stub(place: Function, name: str) -> None:
-    documented = ast.get_docstring(place) is not None
-    place.body = [*place.body[:documented], *ast.parse(f"raise NotImplementedError({name!r})").body]
 
 
 def _named(code: CodeType, files: Mapping[tuple[str, int], str], inside: str | None = None) -> CodeType:

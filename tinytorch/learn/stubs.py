@@ -14,7 +14,16 @@ import libcst as cst
 
 from tinytorch.errors import LearnError
 from tinytorch.learn.course import Exercise, Lesson
-from tinytorch.learn.scope import find, hidden_builtins, imports, indented, lines_of, module_source, span
+from tinytorch.learn.scope import (
+    find,
+    hidden_builtins,
+    imports,
+    indented,
+    lines_of,
+    module_source,
+    newline_of,
+    span,
+)
 from tinytorch.learn.work import OTHERS
 
 WIDTH = 100  # columns of a work file's own lines
@@ -114,6 +123,12 @@ def stubs(lesson: Lesson, exercises: Iterable[Exercise]) -> str:
     return text
 
 
+def with_stubs(work_text: str, lesson: Lesson, exercises: Iterable[Exercise]) -> str:
+    """A work file's text with the stubs of exercises that it lacks at its end."""
+    newline = newline_of(work_text)
+    return work_text.rstrip() + newline + stubs(lesson, exercises).replace("\n", newline)
+
+
 def _module(
     functions: Sequence[cst.FunctionDef], owner: str = "", model: cst.ClassDef | None = None
 ) -> cst.Module:
@@ -209,7 +224,7 @@ def paste(work_text: str, exercise: Exercise, function_source: str) -> str:
     What stands around it stays as it is: comments, line ends, indentation with tabs. Raises SyntaxError for
     a work file that does not parse.
     """
-    newline = "\r\n" if "\r\n" in work_text else "\n"
+    newline = newline_of(work_text)
     function = inspect.cleandoc("\n" + function_source.replace("\r\n", "\n")) + "\n"
     node = find(ast.parse(work_text), exercise.name)
     if node is None:

@@ -76,6 +76,12 @@ def is_stub(function: Function) -> bool:
     return isinstance(name, ast.Name) and name.id == "NotImplementedError"
 
 
+def make_stub(function: Function, name: str) -> None:
+    """Leave of a function its docstring and a `raise NotImplementedError`, for which `is_stub` looks."""
+    documented = ast.get_docstring(function) is not None
+    function.body = [*function.body[:documented], *ast.parse(f"raise NotImplementedError({name!r})").body]
+
+
 def read_work(path: str | Path) -> dict[str, Written]:
     """The functions of a work file by qualified name; raises SyntaxError for what does not parse."""
     return {

@@ -130,6 +130,14 @@ def find(start: Path | None = None) -> Workspace:
     raise LearnError('no workspace here; make one with "tito begin"')
 
 
+def here() -> Workspace | None:
+    """The workspace that the current folder lies in, if it lies in one."""
+    try:
+        return find()
+    except LearnError:
+        return None
+
+
 def begin(folder: Path) -> Workspace:
     """Make a workspace of a folder, new or not: a tito.toml and a .gitignore; raises LearnError.
 

@@ -88,9 +88,7 @@ def _rows(arrays: Sequence[Array], count: int) -> Iterator[Sequence[Array]]:
     Rows are views where memory is in order, else copies that are written back.
     """
     copied = [i for i, array in enumerate(arrays) if not array.flags.carray]
-    rows = [array.ravel() for array in arrays]
-    for i in copied:
-        rows[i] = arrays[i].flatten()
+    rows = [array.flatten() if i in copied else array.ravel() for i, array in enumerate(arrays)]
     for row in zip(*_columns(rows, count), strict=True):
         if row[0].size:
             yield row

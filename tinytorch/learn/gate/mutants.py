@@ -9,7 +9,6 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import libcst as cst
 
@@ -17,6 +16,7 @@ from tinytorch.errors import LearnError
 from tinytorch.learn import work
 from tinytorch.learn.checks import ROOT
 from tinytorch.learn.course import Exercise, Lesson
+from tinytorch.learn.scope import module_source
 
 CONSTANTS = ("None", "0", "1.0", "True", "''", "()")
 
@@ -40,16 +40,15 @@ class Survivor:
 
 
 @cache
-def _functions(path: Path) -> dict[str, work.Function]:
-    return dict(work.functions(work.parse(path)))
+def _functions(module: str) -> dict[str, work.Function]:
+    return dict(work.functions(ast.parse(module_source(module))))
 
 
 def plain_function(exercise: Exercise) -> work.Function:
     """The reference as a tree without docstring, decorators and annotations; raises LearnError."""
-    path = ROOT / f"{exercise.module.replace('.', '/')}.py"
-    found = _functions(path).get(exercise.name) if path.is_file() else None
+    found = _functions(exercise.module).get(exercise.name)
     if found is None:
-        raise LearnError(f"{exercise.id}: {path} has no function of that name")
+        raise LearnError(f"{exercise.id}: the module has no function of that name")
     node = ast.parse(ast.unparse(found)).body[0]
     assert isinstance(node, work.Function)
     node.decorator_list, node.returns = [], None
@@ -63,8 +62,7 @@ def plain_function(exercise: Exercise) -> work.Function:
 
 def lines_of(exercise: Exercise) -> int:
     """Lines of the body of the reference, docstring and signature left out."""
-    path = ROOT / f"{exercise.module.replace('.', '/')}.py"
-    node = _functions(path)[exercise.name]
+    node = _functions(exercise.module)[exercise.name]
     body = node.body[1:] if ast.get_docstring(node) is not None else node.body
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from tinytorch.errors import LearnError
 from tinytorch.learn.course import Exercise
-from tinytorch.learn.work import functions
+from tinytorch.learn.scope import module_file
+from tinytorch.learn.work import functions, make_stub
 from tinytorch.learn.workspace import DISTRIBUTION
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -36,12 +37,7 @@ def package_without(exercises: Iterable[Exercise], folder: Path) -> Path:
     for exercise in exercises:
         by_module.setdefault(exercise.module, []).append(exercise.name)
     for module, names in by_module.items():
-        place = folder / module.replace(".", "/")
-        path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
-        if not path.is_file():
-            raise LearnError(
-                f"the package has no module {module}, in which lesson.toml places {', '.join(names)}"
-            )
+        path = folder / module_file(module).relative_to(PACKAGE.parent)
         path.write_text(without_bodies(path.read_text(encoding="utf-8"), names, module), encoding="utf-8")
     _describe(folder)
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
@@ -76,8 +72,7 @@ def without_bodies(source: str, names: Iterable[str], module: str) -> str:
         if not places:
             raise LearnError(f"{module} has no function {name}, which lesson.toml names as an exercise")
         for node in places:
-            documented = ast.get_docstring(node) is not None
-            node.body = [*node.body[:documented], *ast.parse(f"raise NotImplementedError({name!r})").body]
+            make_stub(node, name)
     return ast.unparse(ast.fix_missing_locations(tree))
 
 

@@ -154,6 +154,7 @@ def _failure(failure: dict[str, Any]) -> str:
         return str(failure["error"])
     lines = [f"called    {failure['called']}"] if failure["called"] else []
     lines += [f"with      {name} = {value}" for name, value in failure["given"]]
+    lines += [f"where     {name}: {meaning}" for name, meaning in failure["helpers"]]
     for name, label in (
         ("got", "got"),
         ("expected", "expected"),
