@@ -18,6 +18,7 @@ from tinytorch.learn.course import Lesson, course
 from tinytorch.learn.magic import exercise
 from tinytorch.learn.notebook import notebook, write_notebook
 from tinytorch.learn.progress import load
+from tinytorch.learn.stubs import paste, reference, stub_file
 from tinytorch.learn.workspace import Workspace, begin
 
 README = """# 01 Shapes
@@ -72,10 +73,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Les
         yield course().lesson("01"), workspace
 
 
-def _run(path: Path) -> list[Any]:
+def _run(path: Path, seconds: int = 60) -> list[Any]:
     """The code cells of a notebook after it ran from top to bottom."""
     found = nbformat.read(path, as_version=4)
-    NotebookClient(found, timeout=60, resources={"metadata": {"path": str(path.parent)}}).execute()
+    NotebookClient(found, timeout=seconds, resources={"metadata": {"path": str(path.parent)}}).execute()
     return [cell for cell in found.cells if cell.cell_type == "code"]
 
 
@@ -120,6 +121,47 @@ def test_a_cell_keeps_checks_and_uses_what_it_holds(place: tuple[Lesson, Workspa
     again = nbformat.read(write_notebook(lesson, workspace), as_version=4)
     (mine,) = [c for c in again.cells if c.source.startswith("%%exercise 01 MatMul")]
     assert mine.source == WRONG
+
+
+def test_names_stand_for_the_new_code_and_old_objects_are_named(place: tuple[Lesson, Workspace]) -> None:
+    """`tt`, a class and a function imported before the cell; a tensor made before it; the same cell again."""
+    lesson, workspace = place
+    path = write_notebook(lesson, workspace)
+    found = nbformat.read(path, as_version=4)
+    before = (
+        "import tinytorch as tt\nfrom tinytorch.ops.matmul import MatMul, matmul\n"
+        "x, array = tt.ones(1, 1), 'no tensor'"
+    )
+    after = (
+        "print(MatMul().forward(x.data, x.data), matmul(tt.ones(1, 1), tt.ones(1, 1)).item())\n"
+        "again = tt.ones(1, 1)"
+    )
+    last = "print((again @ tt.ones(1, 1)).item())"
+    sources = [found.cells[0].source, before, WRONG, after, WRONG, last]
+    found.cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    nbformat.write(found, path)
+    cells = _run(path)
+    assert "Made by the code as it was: x. Run" in _said(cells[2])
+    assert _said(cells[3]) == "[[-1.]] -1.0\n"
+    assert "expected" in _said(cells[4])
+    assert "Made by" not in _said(cells[4])
+    assert _said(cells[5]) == "-1.0\n"
+
+
+@pytest.mark.parametrize("lesson", course().lessons, ids=lambda lesson: lesson.label)
+def test_the_notebook_of_each_lesson_runs_from_top_to_bottom(
+    lesson: Lesson, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.getcwd())
+    workspace = begin(tmp_path)
+    first = lesson.exercises[0]
+    workspace.work.mkdir()
+    text = paste(stub_file(lesson), first, reference(first))
+    workspace.file(lesson).write_text(text, encoding="utf-8")
+    said = [_said(cell) for cell in _run(write_notebook(lesson, workspace), seconds=300)]
+    assert any(text.startswith(f"{first.name} passes") for text in said)
+    assert sum("is not written yet." in text for text in said) == len(lesson.exercises) - 1
+    assert workspace.file(lesson).read_text(encoding="utf-8") == text
 
 
 def test_a_notebook_is_never_overwritten(place: tuple[Lesson, Workspace]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import textwrap
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from tinytorch.errors import LearnError
 from tinytorch.learn.course import Exercise, Lesson
-from tinytorch.learn.scope import indented, lines_of
+from tinytorch.learn.scope import find, indented, lines_of, span
 from tinytorch.learn.stubs import stub
 from tinytorch.learn.workspace import DISTRIBUTION, Workspace, read_text
 from tinytorch.training.files import write_whole
@@ -92,7 +93,10 @@ def _exercise(workspace: Workspace, lesson: Lesson, exercise: Exercise) -> str:
     written = workspace.written(lesson).get(exercise.name)
     if written is not None and written.started:
         text, _ = read_text(workspace.file(lesson))
-        lines = lines_of(text)[written.line - 1 : written.end]
+        node = find(ast.parse(text), exercise.name)
+        assert node is not None
+        first, last = span(node)
+        lines = lines_of(text)[first - 1 : last]
         body = "".join(lines).replace("\r\n", "\n").replace("\r", "\n")
     else:
         body = stub(exercise)
