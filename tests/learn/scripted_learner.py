@@ -1,7 +1,8 @@
 """A learner who never errs: pastes the reference body by body, checks each, and runs the milestones on it.
 
-It uses the commands as a learner does (`tito begin`, `start`, `check`, `milestone`), each in a process of its
-own, in a folder whose name has a space and an accent:
+It uses the commands as a learner does (`tito begin`, `notebook`, `start`, `check`, `milestone`), each in a
+process of its own, in a folder whose name has a space and an accent. Each lesson's notebook runs from top to
+bottom before anything of the lesson is written:
 
     python -m tests.learn.scripted_learner [--lessons 01-07] [--milestones 1957,1969] [--keep DIR]
 
@@ -19,6 +20,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
 from tests.learn.tiny import tito
 from tinytorch import console
 from tinytorch.learn.course import Lesson, course
@@ -26,6 +31,7 @@ from tinytorch.learn.milestone import Milestone, find, milestones
 from tinytorch.learn.stubs import paste, reference
 
 SHOWN = 40  # last lines of a command that failed
+LONGEST = 300  # seconds that a cell of a notebook may take
 
 
 @dataclass
@@ -50,6 +56,22 @@ class Learner:
         """Note a failure and say it at once."""
         self.failures.append(what)
         console.say(f"FAILED: {what}")
+
+    def read(self, lesson: Lesson) -> None:
+        """Run a lesson's notebook from top to bottom, each exercise in it still a stub."""
+        self.tito("notebook", lesson.label)
+        path = (self.root / "work" / lesson.work_name).with_suffix(".ipynb")
+        found = nbformat.read(path, as_version=4)
+        client = NotebookClient(found, timeout=LONGEST, resources={"metadata": {"path": str(self.root)}})
+        begun = time.perf_counter()
+        try:
+            client.execute()
+        except CellExecutionError as error:
+            self.fail(f"the notebook of lesson {lesson.label} breaks off:\n{error}")
+        self.seconds.setdefault("a notebook's run", []).append(time.perf_counter() - begun)
+        said = [output.get("text", "") for cell in found.cells for output in cell.get("outputs", [])]
+        if sum("is not written yet." in text for text in said) != len(lesson.exercises):
+            self.fail(f"the notebook of lesson {lesson.label} does not run each exercise")
 
     def write(self, lesson: Lesson) -> None:
         """Do a lesson: the check fails on its stubs, then each exercise is written and checked, then all."""
@@ -91,6 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _lesson(learner: Learner, lesson: Lesson) -> None:
+    learner.read(lesson)
     begun = time.perf_counter()
     learner.write(lesson)
     seconds, last = time.perf_counter() - begun, learner.seconds["check"][-1]
