@@ -1,11 +1,11 @@
-"""`make bench`: the speed and memory rows as a table; `--quick` takes fewer samples."""
+"""`make bench`: speed and memory, eager and compiled, as tables; `--quick` takes fewer samples."""
 
 from __future__ import annotations
 
 import platform
+import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,15 +13,7 @@ import torch
 import tinytorch as tt
 from benchmarks import memory, speed
 from tinytorch import console
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+from tinytorch.profiling.hardware import machine
 
 
 def _chain() -> float:
@@ -64,7 +56,7 @@ def main(rounds: int) -> None:
         f"TinyTorch beside PyTorch eager, 1 thread, interleaved: PyTorch's time / ours ({rounds} rounds)",
         ["work", "ours", "PyTorch", "ratio [95 %]", "must", "aim", "reached"],
         rows,
-        note=f"{_cpu()}; {versions}. CNN: PyTorch in channels_last, its better layout.",
+        note=f"{machine.processor()}; {versions}. CNN: PyTorch in channels_last, its better layout.",
     )
     seconds, fit = speed.depth_line(max(rounds // 3, 5))
     ours, theirs = memory.measure("ours"), memory.measure("torch")
@@ -89,5 +81,13 @@ def main(rounds: int) -> None:
     )
 
 
+def compiled(quick: bool) -> None:
+    """The tables of compiled models, on one thread and on two, each in a process of its own."""
+    for threads in ("1", "2"):
+        pace = ["--quick"] if quick or threads != "1" else []
+        subprocess.run([sys.executable, "-m", "benchmarks.compiled", "--threads", threads, *pace], check=True)
+
+
 if __name__ == "__main__":
     main(15 if "--quick" in sys.argv else 60)
+    compiled("--quick" in sys.argv)

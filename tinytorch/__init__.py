@@ -1,6 +1,8 @@
 """TinyTorch: machine learning in files that a person can read, measure and trust."""
 
 from tinytorch import errors
+from tinytorch.acceleration.compiled import compile
+from tinytorch.acceleration.loaded import load_program
 from tinytorch.autograd import enable_grad, grad, gradcheck, no_grad
 from tinytorch.ops.arithmetic import clip, maximum, minimum
 from tinytorch.ops.compare import where
@@ -24,6 +26,7 @@ __all__ = [
     "argmax",
     "bool",
     "clip",
+    "compile",
     "concat",
     "cos",
     "enable_grad",
@@ -42,6 +45,7 @@ __all__ = [
     "int8",
     "int32",
     "int64",
+    "load_program",
     "log",
     "log_softmax",
     "manual_seed",

@@ -37,5 +37,9 @@ class MetaError(TinyTorchError, RuntimeError):
     """The values of a tensor that has shape and dtype but no data, or an op on it outside of `meta()`."""
 
 
+class ProgramError(TinyTorchError, RuntimeError):
+    """A compiled program, or a file of one, that cannot be made, read or run."""
+
+
 class LearnError(TinyTorchError, ValueError):
     """A workspace, lesson or submission that is missing, damaged or used in a wrong way."""

@@ -41,6 +41,11 @@ def hold() -> None:
             library.set_num_threads(_limit)
 
 
+def limit() -> int:
+    """The number set, or 0 if none was."""
+    return _limit
+
+
 def get_num_threads() -> int:
     """The number set, or what BLAS uses if none was."""
     if _limit:

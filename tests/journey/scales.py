@@ -15,4 +15,5 @@ TINY = Scale(
     new_bytes=60,
     latency_runs=80,
     observed_runs=4,
+    race_rounds=6,
 )

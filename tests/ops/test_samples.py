@@ -26,6 +26,7 @@ from tinytorch.tensor import Tensor, from_numpy
 ABSTRACT = {"Unary", "Binary", "Comparison", "Layout", "Reduction", "Convolution", "Pooling"}
 """Bases that compute nothing themselves; every other op answers to this suite."""
 HERE_ONLY = (float32, float64)
+BUILT_IN = ("naive", "blocked", "compiled")
 
 for package in (tinytorch.ops, tinytorch.nn):
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
@@ -37,7 +38,11 @@ def _below(op: type[Op]) -> list[type[Op]]:
 
 
 OPS = sorted(
-    {op for op in _below(Op) if op.__module__.startswith("tinytorch.") and op.__name__ not in ABSTRACT},
+    {
+        op
+        for op in _below(Op)
+        if op.__module__.startswith(("tinytorch.ops.", "tinytorch.nn.")) and op.__name__ not in ABSTRACT
+    },
     key=lambda op: op.__name__,
 )
 
@@ -109,6 +114,7 @@ def assert_near(found: Any, expected: Any, tolerance: float) -> None:
 CASES = _cases()
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 smooth = pytest.mark.parametrize("case", [c for c in CASES if c.differentiable], ids=lambda case: case.name)
+on_each_backend = pytest.mark.parametrize("backend", ["numpy", *BUILT_IN])
 TOLERANCE = {float32: 1e-5, float64: 1e-12}
 
 
@@ -150,13 +156,22 @@ def test_an_op_that_gives_floats_has_a_gradient_or_says_that_it_has_none(case: C
 # ---------------------------------------------------------------- values and specs
 
 
+def run_on(backend: str, op: Op, arrays: Sequence[Array]) -> tuple[Array, ...]:
+    """All outputs of an op on a backend; what it changes in place changes in the arrays."""
+    if backend == "numpy":
+        return tuple_of(op.forward(*arrays))
+    with use_backend(backend), no_grad():
+        return tuple(out.numpy() for out in op.all(*map(from_numpy, arrays)))
+
+
+@on_each_backend
 @pytest.mark.parametrize("dtype", HERE_ONLY, ids=str)
 @every
-def test_forward_agrees_with_the_reference(case: Case, dtype: np.dtype[Any]) -> None:
+def test_forward_agrees_with_the_reference(case: Case, dtype: np.dtype[Any], backend: str) -> None:
     ours = case.arrays(dtype)
     before = [array.copy() for array in ours]
     theirs = [a.astype(float64) if a.dtype.kind == "f" else a.copy() for a in ours]
-    found = tuple_of(case.op.forward(*ours))
+    found = run_on(backend, case.op, ours)
     expected = tuple_of(REFERENCES[type(case.op).__name__](case.op, *theirs))
     assert len(found) == len(expected) == case.op.outputs
     for a, b in zip(found, expected, strict=True):
@@ -321,11 +336,12 @@ def _reversed(array: Array) -> Array:
     return np.flip(np.flip(array).copy()) if array.ndim else array
 
 
+@on_each_backend
 @pytest.mark.parametrize("layout", [_transposed, _stepped, _reversed], ids=lambda f: f.__name__.strip("_"))
 @every
-def test_strided_inputs_give_the_same(case: Case, layout: Callable[[Array], Array]) -> None:
+def test_strided_inputs_give_the_same(case: Case, layout: Callable[[Array], Array], backend: str) -> None:
     plain, strided = case.arrays(), [layout(array) for array in case.arrays()]
-    expected, found = case.op.forward(*plain), case.op.forward(*strided)
+    expected, found = case.op.forward(*plain), run_on(backend, case.op, strided)
     for a, b in zip(tuple_of(found), tuple_of(expected), strict=True):
         assert_near(a, b, 1e-12)
     for a, b in zip(strided, plain, strict=True):
@@ -421,6 +437,18 @@ def test_a_backend_supplies_some_kernels_and_numpy_the_others(case: Case) -> Non
         assert _ran == ([type(case.op)] if type(case.op) in WITH_KERNEL else [])
     for a, b in zip(found, expected, strict=True):
         assert_near(a.data, b, 1e-12)
+
+
+@pytest.mark.parametrize("backend", BUILT_IN)
+@smooth
+def test_gradients_on_a_backend_are_those_on_numpy(case: Case, backend: str) -> None:
+    arrays, g = case.arrays(), _cotangent(case)
+    wanted = _floats(arrays)
+    expected = _first_order(case, arrays, g, wanted)
+    with use_backend(backend):
+        found = _first_order(case, arrays, g, wanted)
+    for a, b in zip(found, expected, strict=True):
+        assert_near(a, b, 1e-11)
 
 
 class _Watcher:

@@ -15,14 +15,16 @@ from tinytorch.errors import TinyTorchError
 
 # name: (module whose `command` it is, one line of help, shown without importing the module)
 COMMANDS = {
-    "journey": ("tinytorch.cli.journey", "Train an MLP, a CNN and a GPT, then see where their time goes."),
+    "journey": ("tinytorch.cli.journey", "Train an MLP, a CNN and a GPT, profile them, make them faster."),
     "train": ("tinytorch.cli.train", "Train one model on one data set."),
     "profile": ("tinytorch.cli.profile", "See where a model's time, memory and work go."),
     "roofline": ("tinytorch.cli.roofline", "Show this machine's peak FLOP/s and memory bandwidths."),
     "timeit": ("tinytorch.cli.timeit", "Time a piece of code, alone or beside another."),
+    "ladder": ("tinytorch.cli.ladder", "Climb from loops in Python to all cores, one idea at a time."),
     "cost": ("tinytorch.cli.cost", "Predict latency and cost of a model, here and on other devices."),
     "data": ("tinytorch.cli.data", "List, describe and fetch data sets."),
     "model": ("tinytorch.cli.model", "List and fetch models that others trained."),
+    "cache": ("tinytorch.cli.cache", "List or clear the compiled programs that are kept on disk."),
 }
 # Those of the course, shown below the others
 COURSE = {

@@ -6,22 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from tinytorch import models
 from tinytorch.autograd import no_grad
 from tinytorch.journey import page
 from tinytorch.journey.stage import Journey, Stage
-from tinytorch.models.registry import Model
-from tinytorch.ops.spec import float32
-from tinytorch.optim import clip_grad_norm
+from tinytorch.journey.step import Step
 from tinytorch.profiling import words
 from tinytorch.profiling.context import Settings, profile_subject
 from tinytorch.profiling.profile import Profile
 from tinytorch.profiling.report.outline import families
 from tinytorch.profiling.subject import Subject, subject_of
-from tinytorch.profiling.trace import filed_under
-from tinytorch.random import Generator
-from tinytorch.training import next_token_loss
-from tinytorch.training.recipes import Recipe, optimizer_for
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -78,16 +71,20 @@ class ProfileStage(Stage[Profiled]):
         with no_grad():
             settings = Settings(runs=scale.latency_runs, warmup=10, seed=journey.seed)
             forward, _ = profile_subject(subject_of(subject), settings)
-        batch, work = training_step(subject, model, journey.results["train"][model].recipe)
-        step, _ = profile_subject(work, Settings(runs=scale.observed_runs, seed=journey.seed), "step")
+        work = Step.of(subject, model, journey.results["train"][model].recipe)
+        step, _ = profile_subject(
+            Subject(f"{model}, training step", work.run, work.model, (work.x,), {}),
+            Settings(runs=scale.observed_runs, seed=journey.seed),
+            "step",
+        )
         parameters = list(subject.parameters())
         return Profiled(
             example.shape,
-            batch,
+            work.x.shape,
             sum(p.size for p in parameters),
             sum(p.nbytes for p in parameters),
-            _without_timeline(forward, model),
-            _without_timeline(step, step.name),
+            without_timeline(forward, model),
+            without_timeline(step, step.name),
         )
 
     def figures(self, result: Profiled) -> dict[str, str]:
@@ -103,22 +100,23 @@ class ProfileStage(Stage[Profiled]):
 
     def section(self, journey: Journey, results: Mapping[str, Profiled]) -> Markup:
         """The stage's part of the page; repeated blocks share a row there."""
-        shown = {
+        parts = {
             name: (
-                _shown("Forward, batch of 1", result.forward),
-                _shown(f"Training step, batch of {result.batch_shape[0]}", result.step),
+                shown("Forward, batch of 1", result.forward),
+                shown(f"Training step, batch of {result.batch_shape[0]}", result.step),
             )
             for name, result in results.items()
         }
-        return page.render("profile.html.jinja", stage=self, results=results, shown=shown, few=FEW)
+        return page.render("profile.html.jinja", stage=self, results=results, shown=parts, few=FEW)
 
 
-def _without_timeline(profile: Profile, name: str) -> Profile:
+def without_timeline(profile: Profile, name: str) -> Profile:
     """The profile under the model's name, less the ops in order, which the page does not show."""
     return replace(profile, name=name, timeline=())
 
 
-def _shown(title: str, profile: Profile) -> Shown:
+def shown(title: str, profile: Profile) -> Shown:
+    """A profile in the rows of the page."""
     modules = together(module_times(profile))
     kinds = tuple(
         Row(row.name, row.seconds.value, row.backward_seconds, row.calls, row.share.value)
@@ -140,40 +138,6 @@ def module_times(profile: Profile) -> tuple[Row, ...]:
         for row in profile.modules
         if row.calls or row.self_seconds.value
     )
-
-
-def training_step(trained: Model, name: str, recipe: Recipe) -> tuple[tuple[int, ...], Subject]:
-    """The shape of a batch, and a training step on it by a copy of the model: forward to optimizer.
-
-    The batch is random: what is in it does not change what the step costs. Loss and optimizer are filed under
-    names of their own.
-    """
-    twin = models.build(name, **trained.config())
-    twin.load_state_dict(trained.state_dict())
-    twin.train()
-    example, generator = twin.example_input, Generator(0)
-    assert example is not None
-    shape = (recipe.batch, *example.shape[1:])
-    with no_grad():
-        classes = twin(example).shape[-1]
-    if example.dtype == float32:
-        x, labels = generator.rand(*shape), generator.randint(0, classes, shape[:1])
-    else:
-        x, labels = generator.randint(0, classes, shape), generator.randint(0, classes, shape)
-    optimizer = optimizer_for(twin, recipe)
-
-    def work() -> None:
-        optimizer.zero_grad()
-        logits = twin(x)
-        with filed_under("loss"):
-            loss = next_token_loss(logits, labels)
-        loss.backward()
-        with filed_under("optimizer"):
-            if recipe.clip is not None:
-                clip_grad_norm(twin.parameters(), recipe.clip)
-            optimizer.step()
-
-    return shape, Subject(f"{name}, training step", work, twin, (x,), {})
 
 
 def together(rows: tuple[Row, ...]) -> tuple[Row, ...]:

@@ -11,13 +11,14 @@ from typing import Any
 from tinytorch import console, models
 from tinytorch.errors import DataError
 from tinytorch.journey import report
+from tinytorch.journey.accelerate import AccelerateStage
 from tinytorch.journey.profile import ProfileStage
 from tinytorch.journey.stage import FULL, Journey, Scale, Stage
 from tinytorch.journey.train import Train
 from tinytorch.profiling.environment import describe
 from tinytorch.training import require_writable, write_whole
 
-STAGES: list[Stage[Any]] = [Train(), ProfileStage()]
+STAGES: list[Stage[Any]] = [Train(), ProfileStage(), AccelerateStage()]
 
 
 def take_journey(

@@ -28,6 +28,7 @@ class Scale:
     new_bytes: int = 400
     latency_runs: int = 400
     observed_runs: int = 20
+    race_rounds: int = 40  # of eager beside compiled
 
 
 # Many small steps make the most of two minutes: on the same 614,400 bytes, steps of 16, 8 and 4 windows ended
@@ -45,6 +46,7 @@ QUICK = Scale(
     new_bytes=200,
     latency_runs=100,
     observed_runs=10,
+    race_rounds=20,
 )
 
 

@@ -51,7 +51,7 @@ class Node:
         self.out = out
         self.aux = aux
         self.path = path
-        self.epoch = _clock.now
+        self.epoch = clock.now
 
     def free(self) -> None:
         """Let go of inputs and outputs once backward has used them; a node without inputs is a freed one."""
@@ -70,7 +70,8 @@ class _Clock:
         self.now = 0
 
 
-_clock = _Clock()
+clock = _Clock()
+"""The clock of this process."""
 
 
 class _Registry:
@@ -257,14 +258,14 @@ class Op:
         out.requires_grad = True
 
     def _mutated(self, inputs: tuple[Tensor, ...]) -> None:
-        _clock.now += 1
+        clock.now += 1
         for index in self.mutates:
-            owner(inputs[index])._epoch = _clock.now
+            owner(inputs[index])._epoch = clock.now
 
 
 def unchanged_since(node: Node) -> bool:
     """Whether no tensor at all was changed in place since the op ran."""
-    return node.epoch == _clock.now
+    return node.epoch == clock.now
 
 
 def owner(tensor: Tensor) -> Tensor:

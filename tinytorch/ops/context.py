@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from tinytorch.errors import TinyTorchError
 from tinytorch.ops.meta import NoData, refusal
 from tinytorch.ops.spec import Array
 
@@ -46,6 +49,31 @@ class Observer(Protocol):
 
 Kernel: TypeAlias = Callable[..., Any]
 
+VARIABLE = "TINYTORCH_BACKEND"
+"""Environment variable that names the backend of the process, all threads of it, where a block names none."""
+_CHOSEN = os.environ.get(VARIABLE) or "numpy"
+
+
+class BackendError(TinyTorchError, ValueError):
+    """A backend that nobody registered."""
+
+
+class _Deferred:
+    """The kernels of the backend that the environment names, found at the first op.
+
+    Only then are the modules there that register them: those of this package and those of the user's.
+    """
+
+    def get(self, op: type[Op]) -> Kernel | None:
+        """The kernel for an op; from here on the thread has the kernels themselves."""
+        state = context.state
+        try:
+            state.kernels = _kernels_of(state.backend)
+        except BackendError as error:
+            raise BackendError(f"{VARIABLE}: {error}") from None
+        _refresh(state)
+        return state.kernels.get(op)
+
 
 class _Context(threading.local):
     """What holds for the ops of this thread: gradients on or off, module path, watchers, backend."""
@@ -62,10 +90,10 @@ class State:
         self.path = ""
         self.backward = False
         self.observers: tuple[Observer, ...] = ()
-        self.backend = "numpy"
-        self.kernels: dict[type[Op], Kernel] = {}
+        self.backend = _CHOSEN
+        self.kernels: dict[type[Op], Kernel] | _Deferred = {} if _CHOSEN == "numpy" else _Deferred()
         self.meta = False
-        self.watched = bool(rules)
+        self.watched = bool(rules or self.kernels)
 
 
 rules: set[str] = set()
@@ -73,6 +101,9 @@ rules: set[str] = set()
 
 context = _Context()
 _backends: dict[str, dict[type[Any], Kernel]] = {"numpy": {}}
+# Those that come with the package, and the modules that register their kernels. Modules of a later lesson:
+# named by text, and imported when their backend is chosen, so that this file needs nothing from them.
+_BUILT_IN = {name: f"tinytorch.acceleration.backends.{name}" for name in ("naive", "blocked", "compiled")}
 
 
 def state() -> State:
@@ -126,17 +157,37 @@ def register_kernel(backend: str, op: type[Op]) -> Callable[[Kernel], Kernel]:
     return add
 
 
+def _kernels_of(backend: str) -> dict[type[Any], Kernel]:
+    """The kernels of a backend; what others registered for one of ours stays when that is imported."""
+    if backend in _BUILT_IN:
+        given = dict(_backends.get(backend, ()))
+        importlib.import_module(_BUILT_IN[backend])
+        _backends.setdefault(backend, {}).update(given)
+    if backend not in _backends:
+        there = ", ".join(sorted({*_backends, *_BUILT_IN}))
+        raise BackendError(
+            f"backend {backend!r} does not exist; there are: {there}. "
+            "One of another package exists once the module that registers it is imported."
+        )
+    return _backends[backend]
+
+
 @contextlib.contextmanager
 def use_backend(name: str) -> Iterator[None]:
     """Run the ops of this thread on another backend's kernels; an op it has none for runs on NumPy.
 
-    Raises ValueError for a name nobody registered.
+    `name`: "numpy", "naive" (loops in Python), "blocked" (tiles for the cache), "compiled" (machine code), or
+    one that `register_kernel` named. For one call, or as a decorator for all calls of a function; the
+    environment variable TINYTORCH_BACKEND names the backend of a whole process.
+    Raises BackendError, a ValueError, for a name nobody registered.
+
+    >>> with tt.use_backend("naive"):
+    ...     tt.Tensor([1.0, 2.0]) + 1
+    Tensor([2., 3.])
     """
-    if name not in _backends:
-        raise ValueError(f"backend {name!r} does not exist; there are: {', '.join(sorted(_backends))}")
     state = context.state
     before = state.backend, state.kernels
-    state.backend, state.kernels = name, _backends[name]
+    state.backend, state.kernels = name, _kernels_of(name)
     _refresh(state)
     try:
         yield

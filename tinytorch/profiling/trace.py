@@ -83,7 +83,8 @@ class Pass:
 class OpTimer:
     """An observer that notes when ops run; it keeps no tensor alive.
 
-    `also` is told of each op as well, within the time that counts as watching.
+    `also` is told of each op as well, within the time that counts as watching. Ops of a compiled program are
+    shown one after the other once all have run; they are noted as if each had been seen as it ended.
     """
 
     def __init__(self, also: Observer | None = None) -> None:
@@ -95,6 +96,9 @@ class OpTimer:
         seen = time.perf_counter_ns()
         if self._also is not None:
             self._also.on_op(event)
+        if self._rows and event.end < self._rows[-1][-1]:  # it ended before the op before it was noted
+            seen, before = event.end, self._rows[-1]
+            self._rows[-1] = (*before[:5], before[4], before[4])
         row = (event.path, event.op, event.backward, event.start, event.end, seen, time.perf_counter_ns())
         self._rows.append(row)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-import tinytorch
+from tinytorch import errors
 from tinytorch.errors import ProfilingError
 from tinytorch.profiling import subject
 
@@ -315,12 +315,12 @@ def library_of(graph: Graph, own: set[str]) -> str:
 def package_of(file: str) -> str:
     """The library that a file belongs to: a package's name, "" for code of one's own.
 
-    >>> package_of(functools.__file__), package_of(tinytorch.__file__), package_of("/home/me/work.py")
+    >>> package_of(functools.__file__), package_of(errors.__file__), package_of("/home/me/work.py")
     ('functools', 'tinytorch', '')
     """
     if file.startswith("<"):
         return "python" if file.startswith("<frozen") else ""
-    path, ours = Path(file), Path(tinytorch.__file__).parent
+    path, ours = Path(file), Path(errors.__file__).parent
     if path.is_relative_to(ours):
         return ours.name
     places = sysconfig.get_paths()

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-import tinytorch
+from tinytorch import errors
 from tinytorch.profiling.memory.meter import NS, Meter, Timeline
 from tinytorch.profiling.profile import MemoryPoint, MemorySite
 
@@ -23,7 +23,7 @@ EVENTS = 3_000_000
 """After so many lines the passes stop looking: a peak that comes later is not found."""
 MOST_SITES = 50
 _TOLERANCE = 0.005
-_PACKAGE = Path(tinytorch.__file__).parent
+_PACKAGE = Path(errors.__file__).parent
 _ANNOUNCED = str(_PACKAGE / "ops" / "allocations.py")
 _OURS = tuple(map(str, Path(__file__).parent.glob("*.py")))
 _BELOW = (

@@ -1,0 +1,1 @@
+"""Compiled models and training steps beside their peers: `python -m benchmarks.compiled`."""

@@ -1,0 +1,11 @@
+"""best_gap puts everything behind all blocks."""
+
+
+def best_gap(taken, size):
+    best, smallest, end = -1, 0, 0
+    for begin, after in taken:
+        gap = begin - end
+        if gap > 10**12 and (best < 0 or gap < smallest):
+            best, smallest = end, gap
+        end = max(end, after)
+    return end if best < 0 else best

@@ -1,0 +1,11 @@
+"""best_gap takes the first gap that is large enough."""
+
+
+def best_gap(taken, size):
+    best, smallest, end = -1, 0, 0
+    for begin, after in taken:
+        gap = begin - end
+        if gap >= size and best < 0:
+            best, smallest = end, gap
+        end = max(end, after)
+    return end if best < 0 else best

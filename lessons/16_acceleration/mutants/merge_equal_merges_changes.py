@@ -1,0 +1,14 @@
+"""merge_equal merges calls that change something in place."""
+
+
+def merge_equal(graph):
+    names, known, calls = equal_constants(graph), {}, []
+    for call in graph.calls:
+        call = replace(call, inputs=tuple(names.get(v, v) for v in call.inputs))
+        key = type(call.op), describe(call.op), call.inputs
+        if key in known:
+            names.update(zip(call.outputs, known[key]))
+        else:
+            known[key] = call.outputs
+            calls.append(call)
+    return graph.renamed(calls, names)

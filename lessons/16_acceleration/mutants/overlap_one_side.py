@@ -1,0 +1,5 @@
+"""overlap looks at one end only."""
+
+
+def overlap(a, b):
+    return a.first <= b.last

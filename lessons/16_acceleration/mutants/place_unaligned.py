@@ -1,0 +1,16 @@
+"""place_buffers does not round sizes up."""
+
+
+def place_buffers(lives):
+    offsets, placed, total = [0] * len(lives), [], 0
+    for number in sorted(range(len(lives)), key=lambda i: (-lives[i].nbytes, lives[i].first)):
+        size = lives[number].nbytes
+        taken = sorted(
+            (offsets[i], offsets[i] + rounded(lives[i].nbytes))
+            for i in placed
+            if overlap(lives[i], lives[number])
+        )
+        offsets[number] = best_gap(taken, size)
+        placed.append(number)
+        total = max(total, offsets[number] + size)
+    return offsets, total

@@ -1,0 +1,1 @@
+"""Acceleration: backends, the ladder of kernels, and the compiler."""

@@ -1,0 +1,148 @@
+"""The safetensors file around a program: a header that says where tensors lie, and their bytes.
+
+Any reader of safetensors files reads these. They are written and read here, since the library takes files
+that say a thing twice, and a program has one form only: its header follows from its document, byte by byte.
+Format: https://github.com/huggingface/safetensors.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from io import BufferedReader
+from itertools import takewhile
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from tinytorch.acceleration.artifact.document import one_line
+from tinytorch.errors import ProgramError
+from tinytorch.ops.spec import Array, Spec
+
+_DTYPES = {
+    "bool": "BOOL",
+    "int8": "I8",
+    "int32": "I32",
+    "int64": "I64",
+    "float16": "F16",
+    "float32": "F32",
+    "float64": "F64",
+}
+_LENGTH = 8  # bytes of the number in front of the header
+
+
+class Place(NamedTuple):
+    """A tensor and its bytes, counted from the end of the header."""
+
+    spec: Spec
+    begin: int
+    end: int
+
+
+class _Metadata(msgspec.Struct):
+    program: str
+
+
+class _Header(msgspec.Struct):
+    metadata: _Metadata = msgspec.field(name="__metadata__")
+
+
+def places(tensors: Mapping[str, Spec]) -> dict[str, Place]:
+    """Where tensors lie: one after the other, those of wide elements first, so that each is aligned.
+
+    >>> from tinytorch.ops.spec import float32, int8
+    >>> places({"a": Spec((3,), int8), "b": Spec((2,), float32)})["a"]
+    Place(spec=int8[3], begin=8, end=11)
+    """
+    found, end = {}, 0
+    for key, spec in sorted(tensors.items(), key=lambda item: -item[1].dtype.itemsize):
+        found[key] = Place(spec, end, end + spec.nbytes)
+        end += spec.nbytes
+    return found
+
+
+def header_of(document: bytes, tensors: Mapping[str, Place]) -> bytes:
+    """The header of a file, filled up with spaces to a multiple of 8 bytes."""
+    entries: dict[str, object] = {"__metadata__": {"program": document.decode()}}
+    for key, (spec, begin, end) in tensors.items():
+        entries[key] = {
+            "dtype": _DTYPES[spec.dtype.name],
+            "shape": list(spec.shape),
+            "data_offsets": [begin, end],
+        }
+    text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    return text + b" " * (-len(text) % 8)
+
+
+def file_of(document: bytes, tensors: Mapping[str, Array]) -> bytes:
+    """The whole file of a program."""
+    laid = places({key: Spec(array.shape, array.dtype) for key, array in tensors.items()})
+    header = header_of(document, laid)
+    flat = [_little(np.ascontiguousarray(tensors[key])).reshape(-1).view(np.uint8) for key in laid]
+    return b"".join([len(header).to_bytes(_LENGTH, "little"), header, *(row.data for row in flat)])
+
+
+def _little(array: Array) -> Array:
+    return array.byteswap() if sys.byteorder == "big" else array
+
+
+# ---------------------------------------------------------------- reading
+
+
+def read_header(file: BufferedReader, most: int) -> bytes:
+    """The header of a file; raises ProgramError for one over `most` bytes or longer than the file."""
+    size = os.fstat(file.fileno()).st_size
+    start = file.read(_LENGTH)
+    length = int.from_bytes(start, "little")
+    if len(start) < _LENGTH or length > size - _LENGTH:
+        raise ProgramError(
+            f"not a whole safetensors file: {size:,} bytes, of which the header alone is {length:,}"
+        )
+    if length > most:
+        raise ProgramError(f"a header of {length:,} bytes; at most {most:,}. Is it a program?")
+    header = file.read(length)
+    if len(header) < length:
+        raise ProgramError("it changed while it was read")
+    return header
+
+
+def document_in(header: bytes) -> bytes:
+    """The document in the metadata of a header; raises ProgramError where there is none."""
+    try:
+        return msgspec.json.decode(header, type=_Header).metadata.program.encode()
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise ProgramError(f"not a program: {one_line(error)}") from None
+
+
+def check_header(header: bytes, document: bytes, tensors: Mapping[str, Place], size: int) -> None:
+    """Refuse a header other than that of this document, and a file with more or fewer bytes than it has."""
+    expected = header_of(document, tensors)
+    if header != expected:
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(header, expected, strict=False))
+        at = sum(1 for _ in same)
+        raise ProgramError(
+            f"its table of tensors is not that of its program: at byte {_LENGTH + at:,} it says "
+            f"{header[at : at + 24]!r}, not {expected[at : at + 24]!r}"
+        )
+    whole = _LENGTH + len(header) + max((place.end for place in tensors.values()), default=0)
+    if size < whole:
+        raise ProgramError(f"it is cut off: {size:,} of {whole:,} bytes")
+    if size > whole:
+        raise ProgramError(f"{size - whole:,} bytes follow the last tensor; nothing may")
+
+
+def read_tensors(file: BufferedReader, tensors: Mapping[str, Place]) -> dict[str, Array]:
+    """The tensors after the header, in memory of their own; raises ProgramError for bools above 1."""
+    found = {}
+    for key, (spec, _, _) in tensors.items():
+        array: Array = np.empty(spec.shape, spec.dtype)
+        content = array.reshape(-1).view(np.uint8)
+        if file.readinto(content.data) != content.size:
+            raise ProgramError("it changed while it was read")
+        if spec.dtype.kind == "b" and content.size and content.max() > 1:
+            raise ProgramError(f"tensor {key}: a bool is 0 or 1, not {content.max()}")
+        found[key] = _little(array)
+    return found

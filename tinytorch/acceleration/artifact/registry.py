@@ -1,0 +1,81 @@
+"""The closed list of the ops that a program file may hold: any other is refused, in saving and in loading."""
+
+from __future__ import annotations
+
+from tinytorch.errors import ProgramError
+from tinytorch.nn.embedding import Lookup
+from tinytorch.ops import (
+    activation,
+    arithmetic,
+    attention,
+    batchnorm,
+    compare,
+    conv,
+    elementwise,
+    index,
+    matmul,
+    norm,
+    pool,
+    random,
+    reduce,
+    shape,
+    softmax,
+    update,
+)
+from tinytorch.ops.base import Op
+
+_CLASSES: tuple[type[Op], ...] = (
+    # element by element
+    *(arithmetic.Add, arithmetic.Sub, arithmetic.Mul, arithmetic.Div, arithmetic.Pow),
+    *(arithmetic.Maximum, arithmetic.Minimum, arithmetic.Neg, arithmetic.Abs, arithmetic.Sign),
+    *(arithmetic.Copy, arithmetic.Clip, arithmetic.Cast),
+    *(compare.Equal, compare.NotEqual, compare.Less, compare.LessEqual, compare.Greater),
+    *(compare.GreaterEqual, compare.And, compare.Or, compare.Not, compare.Where),
+    *(elementwise.Exp, elementwise.Log, elementwise.Sqrt, elementwise.Tanh, elementwise.Sigmoid),
+    *(elementwise.Sin, elementwise.Cos, elementwise.Erf, elementwise.Relu, elementwise.ReluGrad),
+    *(activation.GeluTanh, activation.GeluTanhGrad),
+    # layout and index
+    *(shape.Reshape, shape.Permute, shape.Expand, shape.Concat, shape.Pad, shape.Contiguous),
+    *(index.Slice, index.SliceGrad, index.Take, index.TakeGrad, index.Gather, index.GatherGrad),
+    *(index.Assign, Lookup),
+    # reductions and products
+    *(reduce.Sum, reduce.Mean, reduce.Max, reduce.Min, reduce.ArgMax),
+    *(matmul.MatMul, matmul.Linear, matmul.LinearInputGrad, matmul.LinearWeightGrad),
+    # layers
+    *(conv.Conv2d, conv.Conv2dInputGrad, conv.Conv2dWeightGrad),
+    *(pool.MaxPool2d, pool.MaxPool2dGrad, pool.MaxPool2dPick, pool.AvgPool2d, pool.AvgPool2dGrad),
+    *(softmax.Softmax, softmax.LogSoftmax, softmax.CrossEntropy),
+    *(norm.LayerNorm, norm.LayerNormGrad, batchnorm.BatchNorm, batchnorm.BatchNormGrad),
+    *(attention.Attention, attention.AttentionGrad),
+    # training and random numbers
+    *(update.SGDUpdate, update.AdamUpdate, update.GlobalNorm, update.ScaleAll, random.Uniform),
+)
+
+OPS: dict[str, type[Op]] = {kind.__name__.lower(): kind for kind in _CLASSES}
+"""The ops by the name that they have in a file."""
+
+_NAMES = {kind: name for name, kind in OPS.items()}
+
+
+def name_of(op: Op) -> str:
+    """The name of an op in a file; raises ProgramError, which names it, for one that is not on the list.
+
+    >>> name_of(elementwise.Relu())
+    'relu'
+    """
+    try:
+        return _NAMES[type(op)]
+    except KeyError:
+        kind = type(op)
+        raise ProgramError(
+            f"the op {kind.__module__}.{kind.__qualname__} is not one that a program file may hold: the list "
+            "is closed, so that files run without code of their own. Build the model from TinyTorch's ops."
+        ) from None
+
+
+def op_named(name: str) -> type[Op]:
+    """The op that has this name in a file; raises ProgramError for one that is not on the list."""
+    try:
+        return OPS[name]
+    except KeyError:
+        raise ProgramError(f"there is no op named {name[:80]!r}") from None

@@ -1,0 +1,89 @@
+"""Writing a program: its graph, checked as it will be when it is loaded, and its tensors as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tinytorch.acceleration.artifact.container import file_of
+from tinytorch.acceleration.artifact.document import Contents, contents_of, decode, encode
+from tinytorch.acceleration.artifact.validate import check_document, check_values
+from tinytorch.acceleration.graph import Graph
+from tinytorch.errors import CheckpointError, ProgramError
+from tinytorch.training.files import write_whole
+
+
+def save_graph(
+    graph: Graph, path: str | Path, *, name: str = "", notes: Mapping[str, str] | None = None
+) -> None:
+    """Write a graph with its weights as a program file, whole or not at all; see docs/program-format.md.
+
+    States are stored with the values that they have now. The same graph gives the same bytes. `name` and the
+    values of `notes` are one line of text each, the keys of `notes` words. Raises ProgramError for an op that
+    is not one of TinyTorch's, for states whose memory overlaps while one is updated, and for a file that
+    cannot be written.
+
+    >>> import tempfile
+    >>> from tinytorch.acceleration.artifact.load import load_graph
+    >>> from tinytorch.acceleration.graph import Call
+    >>> from tinytorch.ops.elementwise import Relu
+    >>> from tinytorch.ops.spec import Spec, float32
+    >>> row = Spec((4,), float32)
+    >>> graph = Graph({0: row, 1: row}, (0,), {}, {}, [Call(Relu(), (0,), (1,))], (1,))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_graph(graph, f"{folder}/relu.ttp")
+    ...     load_graph(f"{folder}/relu.ttp")
+    graph(v0: float32[4])
+      v1: float32[4] = relu(v0)
+      return v1
+    """
+    content = as_bytes(graph, name=name, notes=notes)
+    try:
+        write_whole(path, content)
+    except CheckpointError as error:
+        raise ProgramError(str(error)) from error
+
+
+def as_bytes(graph: Graph, *, name: str = "", notes: Mapping[str, str] | None = None) -> bytes:
+    """What `save_graph` writes: the same bytes for the same graph; raises ProgramError."""
+    _check_overlaps(graph)
+    contents = contents_of(graph, name, notes)
+    text = encode(contents.document)
+    try:
+        _check(contents, text)
+    except ProgramError as error:
+        raise ProgramError(f"this graph cannot be saved: {error}") from None
+    return file_of(text, contents.tensors)
+
+
+def _check(contents: Contents, text: bytes) -> None:
+    """Check a program as loading it does, but for its size."""
+    checked = check_document(decode(text))
+    for key, array in contents.tensors.items():
+        spec = checked.tensors[key]
+        if (array.shape, array.dtype) != (spec.shape, spec.dtype):
+            raise ProgramError(
+                f"tensor {key} is {array.dtype}{list(array.shape)} now; the graph was made for {spec}"
+            )
+    held = (*contents.document.states, *contents.document.constants)
+    check_values(checked.calls, checked.specs, {value: contents.tensors[key] for value, key in held})
+
+
+def _check_overlaps(graph: Graph) -> None:
+    """Refuse states in shared memory of which one is updated: in a file each has memory of its own."""
+    if not graph.updates:
+        return
+    tensors = {id(t): t for t in graph.states.values() if t._array.size}
+    updated = {id(graph.states[state]) for state in graph.updates if state in graph.states}
+    bounds = sorted((*np.lib.array_utils.byte_bounds(t._array), key in updated) for key, t in tensors.items())
+    reach, changes = 0, False  # of the tensors that overlap, one with the next
+    for begin, end, changed in bounds:
+        if begin < reach and (changes or changed):
+            raise ProgramError(
+                "this graph cannot be saved: it updates a state whose memory another state looks at. "
+                "Give each a copy with clone()."
+            )
+        changes = changed or (begin < reach and changes)
+        reach = max(reach, end)

@@ -1,0 +1,309 @@
+"""Matrix products in register tiles, with what follows element by element done before a tile is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tinytorch.acceleration.graph import Call
+from tinytorch.acceleration.native.emit import Emitter, Pointer, Value, lanes_of
+from tinytorch.acceleration.native.kernels.kernel import Kernel, layout, load_run, nest, shifted, store_run
+from tinytorch.acceleration.native.kernels.pointwise import Body, loop_lines
+from tinytorch.acceleration.native.kernels.tiles import Side, each, emit_tiles, pack, row_tiles, turn_rows
+from tinytorch.acceleration.native.place import Place
+from tinytorch.ops.spec import Array, DType, Shape
+
+
+@dataclass(frozen=True)
+class Product:
+    """out[..., m, n] = the sum over k of a[..., m, k] * b[..., k, n], by strides; `batch`: leading axes."""
+
+    batch: Shape
+    m: int
+    n: int
+    k: int
+    a: Place
+    """(*batch, m, k)"""
+    b: Place
+    """(*batch, k, n), or panels: (panels, k, width) where `width` is not 0."""
+    width: int = 0
+
+    def signature(self) -> tuple[Any, ...]:
+        return self.batch, self.m, self.n, self.k, layout(self.a), layout(self.b), self.width
+
+
+def panel_width(m: int, dtype: DType) -> int:
+    """How many columns of b are packed beside each other: few rows leave registers for more."""
+    vectors = 8 if m == 1 else 4 if m <= 3 else 2
+    return vectors * lanes_of(dtype)
+
+
+def packed(b: Array, width: int) -> Array:
+    """b: (k, n) as panels of `width` columns, (panels, k, width), the last one filled up with zeros.
+
+    >>> packed(np.arange(6.0).reshape(2, 3), 2)
+    array([[[0., 1.],
+            [3., 4.]],
+    <BLANKLINE>
+           [[2., 0.],
+            [5., 0.]]])
+    """
+    k, n = b.shape
+    panels = -(-n // width)
+    full = np.zeros((k, panels * width), b.dtype)
+    full[:, :n] = b
+    return np.ascontiguousarray(full.reshape(k, panels, width).transpose(1, 0, 2))
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How much of a is used at a time: m rows of k elements; `turn` lays them out as rows first."""
+
+    m: int
+    k: int
+    turn: bool
+
+    @staticmethod
+    def of(p: Product) -> Blocks:
+        """Blocks that leave a panel of b in the first level of the cache, and one of a in the second."""
+        size = p.a.dtype.itemsize
+        deepest = 4096 // size if p.k * size > 6144 and p.m >= 24 else p.k
+        parts = -(-p.k // deepest)
+        k = -(-p.k // parts)
+        most = max(24, 196608 // (k * size))
+        m = p.m if p.m <= most else -(-p.m // -(-p.m // most))
+        m = m if m == p.m else -(-m // 6) * 6
+        across = p.a.strides[-1] != 1 and p.a.strides[-2] == 1
+        return Blocks(m, k, across and p.m >= 24 and p.n >= 48 and k >= 16)
+
+
+class Gemm(Kernel):
+    """A product and its epilogue: a body whose first input is the sum, others are stretched to it."""
+
+    shares = True
+
+    def __init__(
+        self,
+        product: Product,
+        body: Body,
+        extras: Sequence[Place],
+        writes: Sequence[Place],
+        calls: Sequence[Call],
+    ) -> None:
+        shape = (*product.batch, product.m, product.n)
+        self.product, self.body, self.calls = product, body, tuple(calls)
+        self.reads = (product.a, product.b, *(place.broadcast(shape) for place in extras))
+        self.writes = tuple(writes)
+        self.dtype = product.a.dtype
+        self.lanes = lanes_of(self.dtype)
+        self.plan = self._plan()
+        self.blocks = Blocks.of(product) if self.plan != "dot" else None
+        self.scratch = sum(self._scratch()) * self.dtype.itemsize
+
+    def _plan(self) -> str:
+        p = self.product
+        if p.width:
+            return "panels"
+        if p.n == 1 and p.m > 1 and p.a.strides[-1] != 1:
+            return "direct"
+        if p.b.strides[-1] == 1 or p.n == 1:
+            # rows that lie far apart fall into few sets of the cache: pack what is used often
+            return "pack" if p.m >= 24 and p.k * p.n > 4096 else "direct"
+        if p.a.strides[-1] == 1 and p.b.strides[-2] == 1 and p.k >= 2 * self.lanes and p.m <= 48:
+            return "dot"
+        return "pack" if p.m > 2 else "direct"
+
+    @property
+    def in_place(self) -> tuple[Place, ...]:
+        return self.reads[2:]
+
+    def signature(self) -> tuple[Any, ...]:
+        extras = map(layout, self.reads[2:])
+        return (
+            "gemm",
+            self.plan,
+            self.product.signature(),
+            self.body.signature(),
+            *extras,
+            *map(layout, self.writes),
+        )
+
+    def _scratch(self) -> tuple[int, int, int]:
+        """Elements of working memory: b in panels, a block of a in rows, sums between blocks of k."""
+        p, blocks = self.product, self.blocks
+        if blocks is None:
+            return 0, 0, 0
+        width = panel_width(p.m, self.dtype)
+        panels = -(-p.n // width) * width * p.k if self.plan == "pack" else 0
+        sums = p.m * p.n if blocks.k < p.k and self.body.calls else 0
+        return panels, blocks.m * blocks.k if blocks.turn else 0, sums
+
+    # ------------------------------------------------------------ the loops
+
+    def emit(self, e: Emitter, reads: Sequence[Pointer], writes: Sequence[Pointer], scratch: Any) -> None:
+        p = self.product
+        depth = len(p.batch)
+        with nest(e, p.batch) as indices:
+            a, *extras = (
+                shifted(q, indices, place.strides[:depth])
+                for q, place in zip((reads[0], *reads[2:]), (self.reads[0], *self.reads[2:]), strict=True)
+            )
+            b = reads[1] if p.width else shifted(reads[1], indices, p.b.strides[:depth])
+            outs = [
+                shifted(q, indices, place.strides[:depth])
+                for q, place in zip(writes, self.writes, strict=True)
+            ]
+            if self.plan == "dot":
+                self._dot(e, a, b, extras, outs)
+                return
+
+            self._blocked(e, a, self._side(e, b, scratch), extras, outs, scratch)
+
+    def _blocked(
+        self,
+        e: Emitter,
+        a: Pointer,
+        side: Side,
+        extras: Sequence[Pointer],
+        outs: Sequence[Pointer],
+        scratch: Any,
+    ) -> None:
+        """Blocks of k, and in each of them blocks of rows: what a tile reads is in the cache by then."""
+        p, blocks = self.product, self.blocks
+        assert blocks is not None, "only products of rows with rows have none"
+        panels, rows, _ = self._scratch()
+        room = Pointer(e, scratch, self.dtype) if self.scratch else a
+        turned, sums, step = room + panels, room + (panels + rows), p.n
+        if not self.body.calls:
+            sums, step = outs[0], self.writes[0].strides[-2]
+
+        def rows_block(first: Value, count: int, start: Value, depth: int, opens: bool, closes: bool) -> None:
+            left, strides = a + (first * p.a.strides[-2] + start * p.a.strides[-1]), p.a.strides[-2:]
+            if blocks.turn:
+                left, strides = turn_rows(e, left, strides, count, depth, turned), (depth, 1)
+
+            def finish(total: Value, row: Value, column: Value, lanes: int) -> None:
+                place = sums + (row * step + column)
+                if not opens:
+                    total = total + place.load(total.lanes, lanes)
+                if closes:
+                    self._store(e, total, row, column, lanes, extras, outs)
+                else:
+                    place.store(total, lanes)
+
+            here = replace(side, start=side.start + start * side.line)
+            emit_tiles(e, count, p.n, depth, left, strides, here, finish, first_row=first, shared=True)
+
+        def k_block(start: Value, depth: int, opens: bool, closes: bool) -> None:
+            whole, rest = divmod(p.m, blocks.m)
+            each(
+                e, 0, blocks.m, whole, lambda first: rows_block(first, blocks.m, start, depth, opens, closes)
+            )
+            if rest:
+                rows_block(e.index(whole * blocks.m), rest, start, depth, opens, closes)
+
+        count = -(-p.k // blocks.k)
+        if count == 1:
+            k_block(e.index(0), p.k, True, True)
+            return
+        k_block(e.index(0), blocks.k, True, False)
+        if count > 2:
+            each(e, blocks.k, blocks.k, count - 2, lambda start: k_block(start, blocks.k, False, False))
+        last = (count - 1) * blocks.k
+        k_block(e.index(last), p.k - last, False, True)
+
+    def _side(self, e: Emitter, b: Pointer, scratch: Any) -> Side:
+        p = self.product
+        width = p.width or panel_width(p.m, self.dtype)
+        if p.width:
+            return Side(b, width, width, width * p.k, dense=True)
+        if self.plan == "pack":
+            return pack(e, b, p.b.strides[-2:], p.k, p.n, Pointer(e, scratch, self.dtype), width, shared=True)
+        b_k, b_n = p.b.strides[-2:]
+        return Side(b, width, b_k, width * b_n, b_n)
+
+    def _store(
+        self,
+        e: Emitter,
+        total: Value,
+        row: Value,
+        column: Value,
+        count: int,
+        extras: Sequence[Pointer],
+        outs: Sequence[Pointer],
+    ) -> None:
+        values = [total]
+        for pointer, place in zip(extras, self.reads[2:], strict=True):
+            m, n = place.strides[-2:]
+            values.append(load_run(shifted(pointer, [row, column], [m, n]), n, total.lanes, count))
+        for pointer, place, value in zip(outs, self.writes, self.body.emit(e, values), strict=True):
+            m, n = place.strides[-2:]
+            store_run(shifted(pointer, [row, column], [m, n]), value, n, count)
+
+    def _dot(
+        self, e: Emitter, a: Pointer, b: Pointer, extras: Sequence[Pointer], outs: Sequence[Pointer]
+    ) -> None:
+        """Tiles of 4 rows and 3 columns whose sums are vectors along k: neither operand need be packed."""
+        p = self.product
+        for first_n, columns, count_n in row_tiles(p.n, 3):
+
+            def column_tile(column: Value, columns: int = columns) -> None:
+                for first_m, rows, count_m in row_tiles(p.m, 4):
+
+                    def tile(row: Value, rows: int = rows) -> None:
+                        for r, line in enumerate(self._dots(e, a, b, row, column, rows, columns)):
+                            for c, total in enumerate(line):
+                                self._store(e, total, row + r, column + c, 1, extras, outs)
+
+                    each(e, first_m, rows, count_m, tile)
+
+            each(e, first_n, columns, count_n, column_tile, shared=True)
+
+    def _dots(
+        self, e: Emitter, a: Pointer, b: Pointer, row: Value, column: Value, rows: int, columns: int
+    ) -> list[list[Value]]:
+        p, lanes = self.product, self.lanes
+        tops = [a + (row + r) * p.a.strides[-2] for r in range(rows)]
+        sides = [b + (column + c) * p.b.strides[-1] for c in range(columns)]
+        totals = [e.zeros(self.dtype, lanes)] * (rows * columns)
+
+        def add(at: Value, totals: Sequence[Value], count: int | None = None) -> list[Value]:
+            right = [(side + at).load(lanes, count) for side in sides]
+            out = []
+            for r in range(rows):
+                left = (tops[r] + at).load(lanes, count)
+                out += [e.multiply_add(left, right[c], totals[r * columns + c]) for c in range(columns)]
+            return out
+
+        whole = p.k // lanes * lanes
+        with e.loop(whole, totals, step=lanes) as loop:
+            loop.carry(add(loop.index, loop.carried))
+        totals = loop.results
+        if whole < p.k:
+            totals = add(e.index(whole), totals, p.k - whole)
+        sums = [e.sum_lanes(total) for total in totals]
+        return [sums[r * columns : (r + 1) * columns] for r in range(rows)]
+
+    # ------------------------------------------------------------ text
+
+    def text(self, reads: Sequence[str], writes: Sequence[str]) -> Iterator[str]:
+        p = self.product
+        batch = [(f"b{i}", n) for i, n in enumerate(p.batch)]
+        names, loops = loop_lines([*batch, ("m", p.m), ("n", p.n)])
+        yield from loops
+        pad, where = "    " * len(loops), ", ".join(names)
+        *outer, m, n = names
+        left, right = ", ".join((*outer, m, "k")), ", ".join((*outer, "k", n))
+        if p.width:
+            right = f"{n} // {p.width}, k, {n} % {p.width}" if p.n > p.width else f"0, k, {n}"
+        yield f"{pad}total = 0.0"
+        yield f"{pad}for k in range({p.k}):"
+        yield f"{pad}    total += {reads[0]}[{left}] * {reads[1]}[{right}]"
+        lines, made = self.body.text(["total", *(f"{r}[{where}]" for r in reads[2:])])
+        for line in lines:
+            yield pad + line
+        for write, name in zip(writes, made, strict=True):
+            yield f"{pad}{write}[{where}] = {name}"

@@ -1,0 +1,247 @@
+"""Register tiles: sums of products that stay in registers, and operands packed for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from tinytorch.acceleration.native.emit import Emitter, Pointer, Value, lanes_of
+from tinytorch.acceleration.native.kernels.kernel import load_run
+
+SUMS = 12
+"""Vectors of sums in a tile: they stay in registers, and four registers are left for operands."""
+UNROLLED = 9
+"""Products that are written one after the other rather than in a loop."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """The right operand of a product as panels of columns."""
+
+    start: Pointer
+    width: int
+    line: int
+    """Elements from one k to the next."""
+    panel: int
+    """Elements from one panel to the next."""
+    step: int = 1
+    """Elements from one column to the next."""
+    dense: bool = False
+    """Whether the last panel is filled up, so that whole vectors may be read."""
+
+
+Finish = Callable[[Value, Value, Value, int], None]
+"""What is done with a vector of sums: (sums, row, first column, how many of its lanes count)."""
+
+
+def emit_tiles(
+    e: Emitter,
+    m: int,
+    n: int,
+    k: int | Value,
+    a: Pointer,
+    strides: Sequence[int],
+    side: Side,
+    finish: Finish,
+    *,
+    panels: Value | None = None,
+    first_row: Value | None = None,
+    shared: bool = False,
+) -> None:
+    """All tiles of an (m, k) by (k, n) product: `strides` are those of a, from row to row and from k to k.
+
+    `panels` limits the columns to so many panels, which must be whole; `first_row` counts rows from there.
+    With `shared` each thread computes its own panels.
+    """
+    lanes = lanes_of(a.dtype)
+
+    def panel(index: Value, start: Value, columns: int) -> None:
+        here = side.start + index * side.panel
+        vectors = -(-columns // lanes)
+        for first, rows, count in row_tiles(m, max(1, SUMS // vectors)):
+
+            def tile(row: Value, rows: int = rows) -> None:
+                tops = [a + (row + r) * strides[0] for r in range(rows)]
+                counts = [min(lanes, columns - v * lanes) for v in range(vectors)]
+                sums = tile_sums(e, tops, strides[1], here, side, counts, k)
+                for r, line in enumerate(sums):
+                    for v, total in enumerate(line):
+                        at = row + r if first_row is None else row + r + first_row
+                        finish(total, at, start + v * lanes, counts[v])
+
+            each(e, first, rows, count, tile)
+
+    if panels is not None:
+        with e.loop(panels) as loop:
+            panel(loop.index, loop.index * side.width, side.width)
+        return
+    whole = n // side.width
+    if whole:
+        with e.shared_loop(whole) if shared else e.loop(whole) as loop:
+            panel(loop.index, loop.index * side.width, side.width)
+    if n % side.width:
+        with e.last_thread() if shared else nullcontext():
+            panel(e.index(whole), e.index(whole * side.width), n % side.width)
+
+
+def tile_sums(
+    e: Emitter,
+    tops: Sequence[Pointer],
+    step: int,
+    b: Pointer,
+    side: Side,
+    counts: Sequence[int],
+    k: int | Value,
+) -> list[list[Value]]:
+    """The sums of a tile: for each row, whose a begins at its top, vectors of `counts` columns."""
+    zeros = [e.zeros(b.dtype, lanes_of(b.dtype))] * (len(tops) * len(counts))
+    sums = add_products(e, tops, step, b, side, counts, k, zeros)
+    return [sums[r * len(counts) : (r + 1) * len(counts)] for r in range(len(tops))]
+
+
+def add_products(
+    e: Emitter,
+    tops: Sequence[Pointer],
+    step: int,
+    b: Pointer,
+    side: Side,
+    counts: Sequence[int],
+    k: int | Value,
+    sums: Sequence[Value],
+) -> list[Value]:
+    """The sums of a tile, row after row, with k more products added to each; few are not in a loop."""
+    lanes, vectors = lanes_of(b.dtype), len(counts)
+
+    def add(index: Value, sums: Sequence[Value]) -> list[Value]:
+        line = b + index * side.line
+        right = [
+            load_run(line + v * lanes * side.step, side.step, lanes, None if side.dense else counts[v])
+            for v in range(vectors)
+        ]
+        totals = []
+        for r, top in enumerate(tops):
+            left = e.spread((top + index * step).load(), lanes)
+            totals += [e.multiply_add(left, right[v], sums[r * vectors + v]) for v in range(vectors)]
+        return totals
+
+    if isinstance(k, int) and k <= UNROLLED:
+        for i in range(k):
+            sums = add(e.index(i), sums)
+        return list(sums)
+    with e.loop(k, sums) as loop:
+        loop.carry(add(loop.index, loop.carried))
+    return loop.results
+
+
+def pack(
+    e: Emitter,
+    b: Pointer,
+    strides: Sequence[int],
+    k: int,
+    n: int,
+    into: Pointer,
+    width: int,
+    *,
+    shared: bool = False,
+) -> Side:
+    """Copy a (k, n) operand into panels, the last filled up with zeros; with `shared` each thread its own."""
+    lanes = lanes_of(b.dtype)
+    b_k, b_n = strides
+
+    def panel(index: Value, columns: int) -> None:
+        source, target = b + index * (width * b_n), into + index * (width * k)
+        for v in range(width // lanes):
+            part, goal = source + v * lanes * b_n, target + v * lanes
+            count = min(lanes, columns - v * lanes)
+            if b_k == 1 and b_n != 1 and count == lanes and k >= lanes:
+                _pack_across(e, part, b_n, goal, k, width)
+                continue
+            with e.loop(k) as line:
+                if count <= 0:
+                    vector = e.zeros(b.dtype, lanes)
+                else:
+                    vector = load_run(part + line.index * b_k, b_n, lanes, count)
+                (goal + line.index * width).store(vector)
+
+    whole = n // width
+    if whole:
+        with e.shared_loop(whole) if shared else e.loop(whole) as loop:
+            panel(loop.index, width)
+    if n % width:
+        with e.last_thread() if shared else nullcontext():
+            panel(e.index(whole), n % width)
+    return Side(into, width, width, width * k, dense=True)
+
+
+def _pack_across(e: Emitter, source: Pointer, stride: int, target: Pointer, k: int, width: int) -> None:
+    """Pack columns that lie as rows: squares of them are turned in registers."""
+    lanes = lanes_of(source.dtype)
+
+    def square(at: Value) -> None:
+        rows = [(source + (at + i * stride)).load(lanes) for i in range(lanes)]
+        for i, column in enumerate(e.turned(rows)):
+            (target + (at + i) * width).store(column)
+
+    with e.loop(k // lanes * lanes, step=lanes) as loop:
+        square(loop.index)
+    if k % lanes:
+        square(e.index(k - lanes))  # some lines twice
+
+
+def turn_rows(e: Emitter, a: Pointer, strides: Sequence[int], rows: int, k: int, into: Pointer) -> Pointer:
+    """A block of a, whose rows lie across memory, as rows: (rows, k)."""
+    lanes = lanes_of(a.dtype)
+
+    def square(row: Value, at: Value) -> None:
+        lines = [(a + (row + (at + i) * strides[1])).load(lanes) for i in range(lanes)]
+        for i, line in enumerate(e.turned(lines)):
+            (into + ((row + i) * k + at)).store(line)
+
+    def line_of_squares(row: Value) -> None:
+        with e.loop(k // lanes * lanes, step=lanes) as loop:
+            square(row, loop.index)
+        if k % lanes:
+            square(row, e.index(k - lanes))
+
+    with e.loop(rows // lanes * lanes, step=lanes) as loop:
+        line_of_squares(loop.index)
+    if rows % lanes:
+        line_of_squares(e.index(rows - lanes))
+    return into
+
+
+def row_tiles(m: int, most: int) -> list[tuple[int, int, int]]:
+    """How m rows are cut into tiles of at most `most`, none small: (first row, rows, tiles) of each kind.
+
+    >>> row_tiles(32, 6), row_tiles(13, 6), row_tiles(3, 6)
+    ([(0, 6, 4), (24, 4, 2)], [(0, 6, 1), (6, 4, 1), (10, 3, 1)], [(0, 3, 1)])
+    """
+    whole, rest = divmod(m, most)
+    if not rest:
+        return [(0, most, whole)]
+    if not whole:
+        return [(0, rest, 1)]
+    if 2 * rest > most or most < 4:
+        return [(0, most, whole), (whole * most, rest, 1)]
+    both = most + rest
+    large, small = -(-both // 2), both // 2
+    first = (whole - 1) * most
+    tiles = [(0, most, whole - 1)] if whole > 1 else []
+    if large == small:
+        return [*tiles, (first, large, 2)]
+    return [*tiles, (first, large, 1), (first + large, small, 1)]
+
+
+def each(
+    e: Emitter, first: int, size: int, count: int, emit: Callable[[Value], None], shared: bool = False
+) -> None:
+    """Emit for tiles that follow each other: in a loop where there are several."""
+    if count == 0:
+        return
+    if count == 1:
+        with e.last_thread() if shared else nullcontext():
+            emit(e.index(first))
+        return
+    with e.shared_loop(size * count, size) if shared else e.loop(size * count, step=size) as loop:
+        emit(loop.index + first if first else loop.index)

@@ -1,0 +1,142 @@
+"""Layout: where a program's buffers lie, in one arena or in a table, and what overwrites what."""
+
+from __future__ import annotations
+
+import hashlib
+
+from tinytorch.acceleration.cache import compiler_version
+from tinytorch.acceleration.memory import Life, plan_memory, rounded
+from tinytorch.acceleration.native.kernels.kernel import Kernel
+from tinytorch.acceleration.native.kernels.pointwise import Pointwise
+from tinytorch.acceleration.native.lower import Fallback, Lowered, Step
+from tinytorch.acceleration.native.place import Place
+
+
+class Layout:
+    """Where the buffers of a lowered graph lie: offsets in one arena, and slots of a table of addresses."""
+
+    def __init__(self, lowered: Lowered, threads: int = 1) -> None:
+        self.lowered, self.threads = lowered, threads
+        self.alias = _in_place(lowered)
+        lives: dict[int, Life] = {}
+        for at, step in enumerate(lowered.steps):
+            for place in operands(step):
+                buffer = self.alias.get(place.buffer, place.buffer)
+                if lowered.buffers[buffer].kind == "arena":
+                    first = lives[buffer].first if buffer in lives else at
+                    lives[buffer] = Life(lowered.buffers[buffer].nbytes, first, at)
+        numbers = list(lives)
+        self.scratch = {
+            at: s.scratch for at, s in enumerate(lowered.steps) if isinstance(s, Kernel) and s.scratch
+        }
+        scratch = [Life(self.room(size) * threads, at, at) for at, size in self.scratch.items()]
+        offsets, self.arena_bytes = plan_memory([*lives.values(), *scratch])
+        self.offset = dict(zip(numbers, offsets, strict=False))
+        self.scratch_offset = dict(zip(self.scratch, offsets[len(numbers) :], strict=True))
+        self.unshared_bytes = sum(life.nbytes for life in (*lives.values(), *scratch))
+        used = dict.fromkeys(
+            self.alias.get(p.buffer, p.buffer) for step in lowered.steps for p in operands(step)
+        )
+        self.slots = {
+            b: i for i, b in enumerate((b for b in used if lowered.buffers[b].kind in _TABLE), start=1)
+        }
+        self.inputs = sorted({b.source for b in lowered.buffers if b.kind == "input"})
+        self.output_count = len(lowered.graph.outputs)
+
+    @property
+    def status_slot(self) -> int:
+        """Where the table says which check failed, counted from 1."""
+        return 1 + len(self.slots)
+
+    @property
+    def counter_slot(self) -> int:
+        """Where the table has the address of the counters of time."""
+        return 2 + len(self.slots)
+
+    @property
+    def barrier_slot(self) -> int:
+        """Where threads count themselves as they wait for each other."""
+        return 3 + len(self.slots)
+
+    @staticmethod
+    def room(nbytes: int) -> int:
+        """Bytes of working memory that a thread gets, in whole lines of the cache."""
+        return rounded(nbytes)
+
+    def resolve(self, number: int) -> int:
+        """The buffer that stands for this one."""
+        return self.alias.get(number, number)
+
+    def where(self, place: Place) -> tuple[str, int, int]:
+        """A place's kind of memory, its number (offset in the arena, slot, argument), and its offset."""
+        number = self.resolve(place.buffer)
+        buffer = self.lowered.buffers[number]
+        at = place.offset * place.dtype.itemsize
+        if buffer.kind == "arena":
+            return "arena", self.offset[number], at
+        if buffer.kind == "input":
+            return "input", self.inputs.index(buffer.source), at
+        if buffer.kind == "output":
+            return "output", len(self.inputs) + int(buffer.source), at
+        return "table", self.slots[number], at
+
+    def fingerprint(self) -> str:
+        """A hash of all that the program's code depends on: kernels, places, and the compiler itself."""
+        digest = hashlib.sha256(compiler_version().encode())
+        digest.update(f"{self.threads} {len(self.inputs)} {self.output_count} {len(self.slots)}".encode())
+        for at, step in enumerate(self.lowered.steps):
+            what = step.signature() if isinstance(step, Kernel) else "fallback"
+            where = [self.where(place) for place in operands(step)] if isinstance(step, Kernel) else []
+            digest.update(repr((what, where, self.scratch_offset.get(at))).encode())
+        return digest.hexdigest()
+
+
+_TABLE = ("state", "constant", "packed")
+
+
+def operands(step: Step) -> tuple[Place, ...]:
+    """All places of a step."""
+    if isinstance(step, Fallback):
+        return (*step.reads, *step.writes.values())
+    return (*step.reads, *step.writes)
+
+
+def _in_place(lowered: Lowered) -> dict[int, int]:
+    """Element-wise results that may overwrite an operand which nothing reads afterwards: buffer to buffer."""
+    last: dict[int, int] = {}
+    first: dict[int, int] = {}
+    for at, step in enumerate(lowered.steps):
+        for place in operands(step):
+            last[place.buffer] = at
+            first.setdefault(place.buffer, at)
+    alias: dict[int, int] = {}
+    for at, step in enumerate(lowered.steps):
+        if not isinstance(step, Pointwise):
+            continue
+        for write in step.writes:
+            target = lowered.buffers[write.buffer]
+            if target.kind != "arena" or first[write.buffer] != at or write.buffer in alias:
+                continue
+            for read in step.reads:
+                source = alias.get(read.buffer, read.buffer)
+                buffer = lowered.buffers[source]
+                taken = {alias.get(w.buffer, w.buffer) for w in step.writes if w is not write}
+                same = (read.shape, read.strides, read.offset, read.dtype.itemsize) == (
+                    write.shape,
+                    write.strides,
+                    write.offset,
+                    write.dtype.itemsize,
+                )
+                alone = all(other is read or other.buffer != read.buffer for other in step.reads)
+                if (
+                    same
+                    and alone
+                    and buffer.kind == "arena"
+                    and buffer.nbytes >= target.nbytes
+                    and last[source] == at
+                    and source not in taken
+                ):
+                    alias[write.buffer] = source
+                    last[source] = last[write.buffer]
+                    break
+    return alias

@@ -1,0 +1,147 @@
+"""Decomposition: layers become products, sums and element-wise ops, which are put together anew."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tinytorch.acceleration.graph import Call, Graph
+from tinytorch.acceleration.passes.rewrite import expanded, rewritten
+from tinytorch.ops import batchnorm, conv, matmul, update
+from tinytorch.ops.arithmetic import Pow
+from tinytorch.ops.base import Op
+from tinytorch.ops.context import rules
+from tinytorch.ops.reduce import mean
+from tinytorch.ops.shape import permute, reshape
+from tinytorch.tensor import Tensor
+
+_matmul = matmul.MatMul()
+
+
+def _rows(x: Tensor) -> Tensor:
+    return reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+
+
+def _linear(op: Op, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    return reshape(_matmul(_rows(x), permute(w, (1, 0))) + b, (*x.shape[:-1], w.shape[0]))
+
+
+def _linear_input_grad(op: Op, g: Tensor, w: Tensor) -> Tensor:
+    return reshape(_matmul(_rows(g), w), (*g.shape[:-1], w.shape[1]))
+
+
+def _linear_weight_grad(op: Op, g: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    rows = _rows(g)
+    return _matmul(permute(rows, (1, 0)), _rows(x)), rows.sum(0)
+
+
+def _conv2d(op: Any, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
+    plain = conv.Conv2d(op.stride, op.padding, op.dilation, op.groups)(x, w)
+    return plain if b is None else plain + reshape(b, (1, w.shape[0], 1, 1))
+
+
+def _beside(channels: Tensor, x: Tensor) -> Tensor:
+    return reshape(channels, (1, -1, *(1,) * (x.ndim - 2)))
+
+
+def _batch_norm(op: Any, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
+    axes = (0, *range(2, x.ndim))
+    average = mean(x, axes)
+    centred = x - _beside(average, x)
+    variance = mean(centred * centred, axes)
+    scale = weight / (variance + op.eps).sqrt()
+    return centred * _beside(scale, x) + _beside(bias, x), average, variance
+
+
+def _batch_norm_grad(
+    op: Any, g: Tensor, x: Tensor, weight: Tensor, average: Tensor, variance: Tensor
+) -> tuple[Tensor, ...]:
+    axes = (0, *range(2, x.ndim))
+    rstd = 1.0 / (variance + op.eps).sqrt()
+    share = 1 / math.prod(x.shape[i] for i in axes)
+    xhat = (x - _beside(average, x)) * _beside(rstd, x)
+    dbias, dweight = g.sum(axes), (g * xhat).sum(axes)
+    inner = g - xhat * _beside(dweight * share, x) - _beside(dbias * share, x)
+    return inner * _beside(rstd * weight, x), dweight, dbias
+
+
+def _matmul_rows(op: Op, a: Tensor, b: Tensor) -> Tensor:
+    return reshape(_matmul(_rows(a), b), (*a.shape[:-1], b.shape[1]))
+
+
+FORMS: dict[type[Op], Callable[..., Any]] = {
+    matmul.MatMul: _matmul_rows,
+    matmul.Linear: _linear,
+    matmul.LinearInputGrad: _linear_input_grad,
+    matmul.LinearWeightGrad: _linear_weight_grad,
+    conv.Conv2d: _conv2d,
+    batchnorm.BatchNorm: _batch_norm,
+    batchnorm.BatchNormGrad: _batch_norm_grad,
+}
+_POWERS: dict[float, Callable[[Tensor], Tensor]] = {
+    1.0: lambda a: a,
+    2.0: lambda a: a * a,
+    3.0: lambda a: a * a * a,
+    0.5: lambda a: a.sqrt(),
+    -0.5: lambda a: 1.0 / a.sqrt(),
+    -1.0: lambda a: 1.0 / a,
+}
+
+
+def decompose(graph: Graph) -> Graph:
+    """Linear layers, biased convolutions, batch norm, powers and updates as simpler ops.
+
+    An update of many parameters becomes one for each, so that it can go where its gradient is made.
+    """
+
+    def rewrite(graph: Graph, call: Call) -> tuple[list[Call], dict[int, int]] | None:
+        if type(call.op).__name__ in rules:
+            return None
+        if isinstance(call.op, update.SGDUpdate | update.AdamUpdate) and call.op.count > 1:
+            return _split(graph, call), {}
+        if isinstance(call.op, Pow):
+            return _power(graph, call)
+        form = FORMS.get(type(call.op))
+        if form is None or (isinstance(call.op, conv.Conv2d) and len(call.inputs) < 3):
+            return None
+        if isinstance(call.op, matmul.MatMul) and not _is_one_matrix(graph, call):
+            return None
+        if any(graph.specs[v].size == 0 for v in (*call.inputs, *call.outputs)):
+            return None
+        return expanded(graph, call, lambda *inputs: form(call.op, *inputs))
+
+    return rewritten(graph, rewrite)
+
+
+def _is_one_matrix(graph: Graph, call: Call) -> bool:
+    """Whether a batch is multiplied by one matrix, so that its rows are those of one long matrix."""
+    a, b = (graph.specs[v] for v in call.inputs)
+    return a.ndim > 2 and b.ndim == 2
+
+
+def _power(graph: Graph, call: Call) -> tuple[list[Call], dict[int, int]] | None:
+    base, exponent = call.inputs
+    array = graph.constants.get(exponent)
+    if array is None or array.ndim or graph.specs[base].dtype.kind != "f":
+        return None
+    form = _POWERS.get(float(array))
+    if form is None or np.ndim(array):
+        return None
+    return expanded(graph, call, lambda a, _: form(a))
+
+
+def _split(graph: Graph, call: Call) -> list[Call]:
+    """One update for each parameter."""
+    op: Any = call.op
+    n = op.count
+    rate, tensors = call.inputs[0], call.inputs[1:]
+    one = replace(op, count=1)
+    calls = []
+    for i in range(n):
+        writes = call.writes[i::n]
+        calls.append(Call(one, (rate, *tensors[i::n]), writes[:1], writes, call.path, call.backward))
+    return calls
