@@ -9,6 +9,7 @@ import pickle
 import threading
 from collections import namedtuple
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -471,6 +472,16 @@ def test_bert_with_a_mask(runs: Runs) -> None:
         for _ in range(3):
             close(fast(ids, mask), model(ids, mask))
     assert len(runs) == 2
+
+
+def test_what_is_saved_gives_the_results_alone(tmp_path: Path) -> None:
+    model = mlp()
+    fast = tt.compile(lambda x: (model(x), x, model(x).exp()))
+    x = random(2, 5)
+    fast(x)  # with gradients: the program also gives what backward needs
+    assert len(fast.graph.outputs) > 2
+    fast.save(tmp_path / "model.ttp")
+    close(tt.load_program(tmp_path / "model.ttp")(x), (model(x), x, model(x).exp()))
 
 
 # ---------------------------------------------------------------- threads

@@ -111,6 +111,16 @@ def test_what_is_given_back_is_an_output_of_the_graph() -> None:
     assert len(found.outputs) == 1
 
 
+def test_what_is_returned_twice_is_two_outputs_of_the_graph() -> None:
+    def function(x: Tensor) -> Any:
+        y = x * 2.0
+        return y, [y, y.reshape(3)]
+
+    found = traced(function, random(3))
+    assert len(found.graph.outputs) == 3
+    assert len(found.outputs) == 1
+
+
 def test_a_training_step_gives_states_updates_and_gradients() -> None:
     model = MLP((4, 5, 2), generator=tt.Generator(1))
     optimizer = Adam(model.parameters())

@@ -53,9 +53,16 @@ class Compiled(Wrapper):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         here = context.state
         last: Variant | None = self._last
-        if last is not None and not kwargs and not here.watched and last.accepts(args, here.grad):
-            with self._lock:
-                return last.run(args)
+        if last is not None and not kwargs and not here.watched:
+            if last.accepts(args, here.grad):
+                with self._lock:
+                    return last.run(args)
+            others = (v for v in reversed(self._variants) if v.runner and v.accepts(args, here.grad))
+            last = next(others, None)
+            if last is not None:
+                with self._lock:
+                    self.__dict__["_last"] = last
+                    return last.run(args)
         return self._call(here, args, kwargs)
 
     def _call(self, here: State, args: Any, kwargs: Any) -> Any:
@@ -240,9 +247,9 @@ class Compiled(Wrapper):
         """
         from tinytorch.acceleration.artifact import save_graph
 
-        before = self._variant().before
-        assert before is not None, "a variant with a program has a graph"
-        save_graph(before, path, name=self._name)
+        forward = self._variant().forward
+        assert forward is not None, "a variant with a program has a graph"
+        save_graph(forward, path, name=self._name)
 
     def kernel_seconds(self, runs: int, *tensors: Tensor) -> float:
         """Seconds of a run without the way in from Python, the median of `runs`, on such tensors."""

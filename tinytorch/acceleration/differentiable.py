@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
-from tinytorch.acceleration.graph import Graph
+from tinytorch.acceleration.graph import Call, Graph
 from tinytorch.acceleration.passes import optimise
 from tinytorch.acceleration.runner import Interpreted, Runner, run_program
 from tinytorch.acceleration.trace import Traced
 from tinytorch.errors import GradientError
 from tinytorch.ops.base import Gradient, Node, Op, clock, epoch_of, registry
 from tinytorch.ops.context import context
-from tinytorch.ops.shape import pad, reshape
+from tinytorch.ops.index import Slice
+from tinytorch.ops.shape import Expand, Permute, Reshape, pad, reshape
 from tinytorch.ops.spec import Array, Spec, result_type
 from tinytorch.tensor import Tensor
 
@@ -154,16 +155,40 @@ def _made(array: Array, node: Node) -> Tensor:
 def split(traced: Traced, make: Callable[[Graph], Runner], lock: RLock) -> tuple[Graph, Backward]:
     """A joint graph as a forward graph, which also gives what backward needs, and the backward pass."""
     graph, cut = traced.graph, traced.cut
-    first, second = graph.calls[:cut], graph.calls[cut:]
-    made = {v for call in first for v in call.made}
     results = graph.outputs[len(graph.outputs) - len(traced.wanted) :]
-    needed = list(dict.fromkeys(v for v in (*(v for c in second for v in c.inputs), *results) if v in made))
+    needed, views = _needed(graph, cut, results)
     given = len(graph.inputs) - len(traced.roots)
-    forward = graph.with_calls(first, (*traced.outputs[: traced.count], *needed))
+    forward = graph.with_calls(graph.calls[:cut], (*traced.outputs[: traced.count], *needed))
     forward.inputs = graph.inputs[:given]
-    backward = graph.with_calls(second, results, {})
-    read = {v for call in second for v in call.inputs} | set(results)
+    calls = [*views, *graph.calls[cut:]]
+    backward = graph.with_calls(calls, results, {})
+    read = {v for call in calls for v in call.inputs} | set(results)
     own = len(traced.positions)
     backward.inputs = (*(v for v in graph.inputs[:own] if v in read), *graph.inputs[given:], *needed)
     backward.specs.update({v: graph.specs[v] for v in backward.inputs})
     return forward, Backward(traced, backward, len(needed), make, lock)
+
+
+def _needed(graph: Graph, cut: int, results: Sequence[int]) -> tuple[list[int], list[Call]]:
+    """What the forward part must give to the backward part, and the views that this makes of it anew.
+
+    A view is not copied to be handed on: what it looks at is, or it is an argument or a weight anyway.
+    """
+    makers = {v: at for at, call in enumerate(graph.calls[:cut]) for v in call.made}
+    needed: dict[int, None] = {}
+    views: set[int] = set()
+    waiting = [*(v for call in graph.calls[cut:] for v in call.inputs), *results]
+    while waiting:
+        value = waiting.pop()
+        if value not in makers:
+            continue
+        call = graph.calls[makers[value]]
+        source = call.inputs[0] if call.inputs else value
+        outside = source not in makers and source not in graph.updates
+        whole = isinstance(call.op, Reshape | Permute | Expand) and source not in graph.updates
+        if whole or (isinstance(call.op, Slice) and outside):
+            views.add(makers[value])
+            waiting.append(source)
+        else:
+            needed[value] = None
+    return list(needed), [graph.calls[at] for at in sorted(views)]

@@ -32,8 +32,10 @@ class Traced:
     graph: Graph
     """Its inputs are the arguments, then gradients of before, then cotangents of the roots; its outputs the
     tensors of the result, then what gradients of leaves become, then gradients of `wanted`."""
+    results: int
+    """How many outputs of the graph are tensors of the result, each as often as it is there."""
     outputs: tuple[int, ...]
-    """The graph's outputs without those tensors of the result that are given back themselves."""
+    """The outputs of a program: those of the graph, each tensor once, and none that is given back itself."""
     tree: Any
     """The result with a Slot for each tensor."""
     slots: list[Tensor | int]
@@ -104,6 +106,7 @@ class _Trace:
         outside = {*reach.tensors, *(id(t) for t in self.arguments), *self.originals}
         outside.update(id(grad) for _, grad in self.leaves.before.values())
         self.tracer = Tracer(self.inputs, outside)
+        self.tracer.nodes.update(id(t._node) for t in self.entries)
         self.leaves.number(self.tracer)
 
     def run(self) -> Traced:
@@ -123,7 +126,7 @@ class _Trace:
             refusal = refusal or str(error)
         tree, tensors = taken_out(result)
         slots, made = self._slots(tensors)
-        values = [tracer.value_of(t) for t in tensors]
+        values = [tracer.value_of(t) for t in tensors_in(result)]
         becomes = self.leaves.becomes(tracer)
         ran_backward = tracer.ran_backward
         matters = bool(ran_backward or becomes or self.reach.optimizers or "grad" in self.reach.names)
@@ -146,6 +149,7 @@ class _Trace:
             graph=graph,
             tree=tree,
             slots=slots,
+            results=len(values),
             outputs=(*(tracer.value_of(t) for t in made), *further),
             count=len(made),
             gradients=[(leaf, None if v is None else next(numbers)) for leaf, v in becomes],
@@ -199,7 +203,7 @@ class _Trace:
 
     def _refuse_graphs(self, ran_backward: bool) -> None:
         """Refuse what would walk through graphs that were made outside."""
-        if any(t.requires_grad and t._node is not None for t in self.tracer.captured.values()):
+        if self.tracer.met_graph:
             self.tracer.refuse(
                 "it uses a tensor with a graph that was made outside of it. Pass that as an argument, or "
                 "detach() it"

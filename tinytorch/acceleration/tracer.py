@@ -62,6 +62,10 @@ class Tracer:
         self.ran_backward = False
         self.recorded = False
         """Whether any op ran with gradients on."""
+        self.met_graph = False
+        """Whether an op read a tensor with a graph that was there before."""
+        self.nodes: set[int] = set()
+        """Ids of the autograd nodes that belong to the trace."""
         self._outside = outside
         self._number: dict[int, int] = {}
         self._kept: list[Array] = []
@@ -123,6 +127,9 @@ class Tracer:
         """Write down a call."""
         self.ran_backward = self.ran_backward or event.backward
         self.recorded = self.recorded or context.state.grad
+        nodes = (t._node for t in event.inputs if t.requires_grad)
+        self.met_graph = self.met_graph or any(n is not None and id(n) not in self.nodes for n in nodes)
+        self.nodes.update(id(t._node) for t in event.outputs if t._node is not None)
         seen = len(self.specs)
         inputs = tuple(map(self.value_of, event.inputs))
         writes = []

@@ -35,7 +35,9 @@ class Variant:
         self.runner: Runner | None = None
         self.backward: Backward | None = None
         self.before: Graph | None = None
-        """The graph as it was traced, before all passes."""
+        """What the program computes as it was traced, before all passes."""
+        self.forward: Graph | None = None
+        """The same with the results of the function alone, to be stored."""
 
     def compile(
         self, traced: Traced, runner: Callable[[Graph], Runner], keep_grads: bool, lock: RLock
@@ -62,7 +64,7 @@ class Variant:
         self._leaves = [
             (leaf, number) for leaf, number in self._leaves if leaf.tensor is None or number is not None
         ]
-        self.before = graph
+        self.before, self.forward = graph, _results(traced)
         graph = optimise(graph)
         made = runner(graph)
         self._changed = [owner(graph.states[s]) for s in graph.updates]
@@ -135,6 +137,15 @@ class Variant:
             else:
                 parts.append(graphs[slot] if slot in graphs else registry.make(found[slot]))
         return put_back(self._tree, parts)
+
+
+def _results(traced: Traced) -> Graph:
+    """The graph of a trace with its result alone as outputs, and without a backward pass of that."""
+    graph = traced.graph
+    calls = graph.calls[: traced.cut] if traced.roots else graph.calls
+    made = graph.with_calls(calls, graph.outputs[: traced.results])
+    made.inputs = graph.inputs[: len(graph.inputs) - len(traced.roots)]
+    return made
 
 
 def _with_gradients(traced: Traced, keep_grads: bool) -> tuple[Graph, list[tuple[Tensor, int | None]]]:

@@ -25,39 +25,34 @@ def fixed_values(graph: Graph) -> set[int]:
 
 
 def prepare(graph: Graph) -> Graph:
-    """The graph with calls on fixed values alone moved into its prologue; views stay, they cost nothing."""
+    """The graph with fixed calls that others rest on moved into its prologue; views stay too: they are free.
+
+    Fixed calls that only a result rests on stay where they are: a function without inputs is a program too.
+    """
     fixed = fixed_values(graph)
-    prologue, calls = list(graph.prologue), []
-    for call in graph.calls:
-        if fixed.issuperset(call.made) and type(call.op).__name__ not in rules:
+    needed = {v for call in graph.calls if not fixed.issuperset(call.made) for v in call.inputs}
+    prologue: list[Call] = []
+    calls: list[Call] = []
+    for call in reversed(graph.calls):
+        moves = fixed.issuperset(call.made) and not needed.isdisjoint(call.made)
+        if moves and type(call.op).__name__ not in rules:
             prologue.append(call)
-            if isinstance(call.op, Layout | Slice):
-                calls.append(call)
-        else:
+            needed.update(call.inputs)
+        if not moves or type(call.op).__name__ in rules or isinstance(call.op, Layout | Slice):
             calls.append(call)
-    read = {v for call in calls if not fixed.issuperset(call.made) for v in call.inputs} | graph.results()
-    needed: list[Call] = []
-    for call in reversed(prologue):
-        if isinstance(call.op, Layout | Slice):
-            wanted = any(v in one.inputs for one in needed for v in call.made)
-        else:
-            wanted = any(v in read for v in call.made) or any(
-                v in one.inputs for one in needed for v in call.made
-            )
-            wanted = wanted or _seen(calls, call, fixed, read)
-        if wanted:
-            needed.insert(0, call)
-    made = replace(graph, prologue=needed)
-    return made.with_calls(calls)
+    made = replace(graph, prologue=[*graph.prologue, *_worth(prologue[::-1])])
+    return made.with_calls(calls[::-1])
 
 
-def _seen(calls: list[Call], call: Call, fixed: set[int], read: set[int]) -> bool:
-    """Whether a view that stays behind looks at what the call makes, and is read."""
-    seen = set(call.made)
-    for one in calls:
-        if fixed.issuperset(one.made) and seen.intersection(one.inputs):
-            seen.update(one.made)
-    return bool(seen.intersection(read))
+def _worth(calls: list[Call]) -> list[Call]:
+    """The calls without views at the end that no other of them reads: the program takes those itself."""
+    kept: list[Call] = []
+    read: set[int] = set()
+    for call in reversed(calls):
+        if not isinstance(call.op, Layout | Slice) or not read.isdisjoint(call.made):
+            kept.append(call)
+            read.update(call.inputs)
+    return kept[::-1]
 
 
 def fold_scales(graph: Graph) -> Graph:
