@@ -310,6 +310,17 @@ def test_an_op_with_a_learners_rule_runs_that_rule(keep: Any, monkeypatch: pytes
         close(fused(x), functional.gelu(x))
 
 
+def test_a_learners_rule_on_a_weight_alone_runs_too(keep: Any) -> None:
+    weight = random(4)
+    fast = tt.compile(lambda x: x * weight.relu().exp())
+    keep(["Relu"])
+    x = random(3, 4)
+    with tt.no_grad():
+        for _ in range(3):
+            close(fast(x), x * weight.relu().exp())
+    assert fast.graph.prologue == []
+
+
 # ---------------------------------------------------------------- without LLVM
 
 _BLOCKED = """

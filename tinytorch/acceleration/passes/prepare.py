@@ -16,10 +16,14 @@ _mul = arithmetic.Mul()
 
 
 def fixed_values(graph: Graph) -> set[int]:
-    """Values that are the same at every run, as long as no state changes from outside."""
+    """Values that are the same at every run, as long as no state changes from outside.
+
+    What an op with a learner's rule makes is not among them: it runs where it stands.
+    """
     found = {*graph.constants, *(v for v in graph.states if v not in graph.updates)}
     for call in (*graph.prologue, *graph.calls):
-        if not call.op.mutates and call.inputs and found.issuperset(call.inputs):
+        plain = not call.op.mutates and type(call.op).__name__ not in rules
+        if plain and call.inputs and found.issuperset(call.inputs):
             found.update(call.made)
     return found
 
@@ -35,10 +39,10 @@ def prepare(graph: Graph) -> Graph:
     calls: list[Call] = []
     for call in reversed(graph.calls):
         moves = fixed.issuperset(call.made) and not needed.isdisjoint(call.made)
-        if moves and type(call.op).__name__ not in rules:
+        if moves:
             prologue.append(call)
             needed.update(call.inputs)
-        if not moves or type(call.op).__name__ in rules or isinstance(call.op, Layout | Slice):
+        if not moves or isinstance(call.op, Layout | Slice):
             calls.append(call)
     made = replace(graph, prologue=[*graph.prologue, *_worth(prologue[::-1])])
     return made.with_calls(calls[::-1])
