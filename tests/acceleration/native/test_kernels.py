@@ -329,3 +329,17 @@ def test_random_numbers_are_those_of_numpy(shape: tuple[int, ...], dtype: str) -
         stream = np.random.Generator(np.random.Philox(key=-7 % 2**64, counter=int(state.numpy()[1])))
         (found,) = program.run([np.zeros(1, dtype)], clock.now)
         np.testing.assert_array_equal(found, stream.random(shape, dtype))
+
+
+# ---------------------------------------------------------------- calls that are left to NumPy
+
+
+def test_a_call_of_numpys_sees_a_weight_through_its_transpose() -> None:
+    weight = tt.Tensor(rng.uniform(1, 2, (3, 3)).astype("float32"))
+    exponent = rng.uniform(0, 3, (3, 3)).astype("float32")
+    with tt.no_grad():
+        traced = trace(lambda x: weight.T**x, [tt.from_numpy(exponent)])
+    program = Program(lower(optimise(traced.graph)), use_cache=False)
+    assert [type(step) for step in program.lowered.steps] == [Fallback]
+    (found,) = program.run([exponent], clock.now)
+    np.testing.assert_allclose(found, weight.numpy().T ** exponent, rtol=1e-6)

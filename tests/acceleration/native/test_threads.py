@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -115,6 +118,20 @@ def test_programs_of_several_callers_do_not_wait_for_each_other_forever() -> Non
         caller.join(60)
     assert not any(caller.is_alive() for caller in callers)
     assert not wrong
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are not forked there")
+def test_a_forked_process_has_a_team_of_its_own() -> None:
+    model, x = MLP((30, 40, 20), generator=tt.Generator(1)), tt.Generator(2).rand(17, 30)
+    with tt.no_grad():
+        program = Program(lower(optimise(trace(model, [x]).graph)), False, 2)
+    (expected,) = program.run([x.numpy()], clock.now)
+    child = os.fork()
+    if not child:
+        signal.alarm(60)  # a team of the parent's would never answer
+        (found,) = program.run([x.numpy()], clock.now)
+        os._exit(0 if np.array_equal(found, expected) else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_small_programs_stay_on_one_thread() -> None:

@@ -50,29 +50,17 @@ def _machine() -> Any:
     )
 
 
-def optimised(module: Any) -> tuple[Any, Any]:
-    """The module through LLVM's passes for this machine, and the machine."""
+def object_file(module: Any) -> bytes:
+    """The machine code of a module for this machine, after LLVM's passes, as an object file."""
     _started()
     module.triple = llvm.get_process_triple()
     machine = _machine()
     parsed = llvm.parse_assembly(str(module))
     parsed.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=3)
-    builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(parsed, builder)
-    return parsed, machine
-
-
-def object_file(module: Any) -> bytes:
-    """The machine code of a module, as an object file."""
-    parsed, machine = optimised(module)
+    passes = llvm.create_pass_builder(machine, options)
+    passes.getModulePassManager().run(parsed, passes)
     return bytes(machine.emit_object(parsed))
-
-
-def assembly(module: Any) -> str:
-    """The machine code of a module, as text."""
-    parsed, machine = optimised(module)
-    return str(machine.emit_assembly(parsed))
 
 
 class Code:

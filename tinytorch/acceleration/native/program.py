@@ -20,7 +20,7 @@ from tinytorch.acceleration.native.layout import Layout
 from tinytorch.acceleration.native.lower import Fallback, Lowered, Packed
 from tinytorch.acceleration.native.module import emit_module, segment_names
 from tinytorch.acceleration.native.place import Place
-from tinytorch.acceleration.native.team import team, wanted
+from tinytorch.acceleration.native.team import run_together, wanted
 from tinytorch.errors import ProgramError
 from tinytorch.ops.base import epoch_of
 from tinytorch.ops.spec import Array
@@ -50,7 +50,6 @@ class Program:
         """Make the code for so many threads, or read it from disk, and room for what it works on."""
         self.layout = Layout(self.lowered, threads)
         self.limit = limit()
-        self._team = team(threads) if threads > 1 else None
         fingerprint = self.layout.fingerprint() if self.use_cache else ""
         content = cache.read(fingerprint) if self.use_cache else None
         self.from_disk = content is not None
@@ -82,7 +81,8 @@ class Program:
 
     def _segment(self, function: Segment) -> Segment:
         """A function of the program of (table, inputs, outputs), however many threads run it."""
-        return function if self._team is None else functools.partial(self._team.run, function)
+        count = self.layout.threads
+        return function if count == 1 else functools.partial(run_together, count, function)
 
     def refresh(self, now: int) -> None:
         """Prepare again what rests on states that changed; `now` is the time on the clock of changes."""
@@ -116,7 +116,14 @@ class Program:
             self._build(wanted(*self.work))
         if now != self._clock:
             self.refresh(now)
-        outputs = [np.empty(spec.shape, spec.dtype) for spec in self.output_specs]
+        outputs = self._room()
+        self._run_segments(inputs, outputs)
+        return outputs
+
+    def _room(self) -> list[Array]:
+        return [np.empty(spec.shape, spec.dtype) for spec in self.output_specs]
+
+    def _run_segments(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
         given = [inputs[i] for i in self.layout.inputs]
         for segment in self.segments:
             if isinstance(segment, Fallback):
@@ -125,20 +132,14 @@ class Program:
                 segment(self._table, *given, *outputs)
                 if self._status[0]:
                     self._refused(inputs)
-        return outputs
 
     def kernel_seconds(self, runs: int, inputs: Sequence[Array], now: int) -> float:
         """Seconds of a run without the way in from Python, the median of `runs`; states change too."""
         outputs = self.run(inputs, now)
-        given = [inputs[i] for i in self.layout.inputs]
         times = []
         for _ in range(runs):
             start = time.perf_counter_ns()
-            for segment in self.segments:
-                if isinstance(segment, Fallback):
-                    self._fall_back(segment, inputs, outputs)
-                else:
-                    segment(self._table, *given, *outputs)
+            self._run_segments(inputs, outputs)
             times.append(time.perf_counter_ns() - start)
         return float(np.median(times)) * 1e-9
 
@@ -148,17 +149,18 @@ class Program:
             self.refresh(now)
         if self._counted is None:
             self._counted = Code(object_file(emit_module(self.layout, counted=True)))
-        counters = np.zeros(len(self.lowered.steps), np.int64)
+        steps = self.lowered.steps
+        counters, seconds = np.zeros(len(steps), np.int64), np.zeros(len(steps))
         self._table[self.layout.counter_slot] = _address(counters)
-        outputs = [np.empty(spec.shape, spec.dtype) for spec in self.output_specs]
+        outputs = self._room()
         given = [inputs[i] for i in self.layout.inputs]
-        seconds = np.zeros(len(self.lowered.steps))
+        fallbacks = (at for at, step in enumerate(steps) if isinstance(step, Fallback))
         native = 0
         for name in self.names:
             start = time.perf_counter_ns()
             if isinstance(name, Fallback):
                 self._fall_back(name, inputs, outputs)
-                seconds[self.lowered.steps.index(name)] = (time.perf_counter_ns() - start) * 1e-9
+                seconds[next(fallbacks)] = (time.perf_counter_ns() - start) * 1e-9
                 continue
             self._counted.function(name)(self._table, *given, *outputs)
             native += time.perf_counter_ns() - start
@@ -172,7 +174,8 @@ class Program:
         """A check failed: have the op itself say what is wrong, on the values that it was given."""
         step = self.lowered.steps[int(self._status[0]) - 1]
         self._status[0] = 0
-        (call,) = step.calls if isinstance(step, Kernel) else (step.call,)
+        assert isinstance(step, Kernel), "only kernels check"
+        (call,) = step.calls
         arrays = interpret(self.graph, inputs, want=call.inputs)
         call.op.forward(*arrays)
         raise ProgramError(f"{call.op.name}: a check failed that the op itself passes")
@@ -190,7 +193,7 @@ class Program:
                 memory = outputs[buffer.source].reshape(-1).view(np.uint8)
             elif buffer.kind == "state":
                 held = self._held[number]
-                if held.shape == place.shape and place.offset == 0:
+                if place == self.lowered.places[buffer.source]:
                     return held
                 return place.array(np.lib.stride_tricks.as_strided(held, (1 << 40,), (held.itemsize,)))
             else:

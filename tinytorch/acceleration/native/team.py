@@ -63,6 +63,11 @@ def team(count: int) -> Team:
         return found
 
 
+def run_together(count: int, function: Callable[..., object], *arguments: Any) -> None:
+    """Have the team of `count` threads of this process run a function: see `Team.run`."""
+    team(count).run(function, *arguments)
+
+
 @functools.cache
 def join_seconds(count: int) -> float:
     """What it takes to have a team of `count` threads answer, measured once, in seconds."""
