@@ -292,17 +292,13 @@ def fuse_pools(graph: Graph) -> Graph:
     for at, call in enumerate(graph.calls):
         if not _is_half_pool(call) or any(users.get(v) or v in kept for v in call.outputs[1:]):
             continue
-        source = makers.get(call.inputs[0], -1)
+        source = makers.get(call.inputs[0])
+        if source is None or _has_rule(call):
+            continue
         maker = graph.calls[source]
         front = parts(maker)[0]
         alone = len(maker.outputs) == 1 and users[call.inputs[0]] == [at] and call.inputs[0] not in kept
-        if (
-            source >= 0
-            and type(front.op) is conv.Conv2d
-            and len(front.inputs) == 2
-            and alone
-            and not _has_rule(call)
-        ):
+        if type(front.op) is conv.Conv2d and len(front.inputs) == 2 and alone:
             taken[source] = at
     calls = []
     gone = set(taken.values())

@@ -13,7 +13,7 @@ from tinytorch.acceleration.native.emit import I8, I32, Emitter, Pointer, Value,
 from tinytorch.acceleration.native.kernels.kernel import Kernel, layout, load_run, shifted, store_run
 from tinytorch.acceleration.native.kernels.lookup import along, fill
 from tinytorch.acceleration.native.place import Place
-from tinytorch.ops.pool import Pooling
+from tinytorch.ops.pool import MaxPool2d, Pooling
 
 
 class Pool(Kernel):
@@ -72,7 +72,7 @@ class PoolForward(Pool):
         return self.reads[0]
 
     def emit(self, e: Emitter, reads: Sequence[Pointer], writes: Sequence[Pointer], scratch: Any) -> None:
-        largest = type(self.op).__name__ == "MaxPool2d"
+        largest = isinstance(self.op, MaxPool2d)
 
         def window(n: Value, y: Value, x: Value, c: Value, count: int) -> None:
             best = e.constant(-math.inf if largest else 0, self.dtype, self.lanes)
@@ -107,7 +107,7 @@ class PoolForward(Pool):
         n, c, oh, ow = self.pooled().shape
         h, w = self.image().shape[2:]
         yield f"for n, c, y, x in product(range({n}), range({c}), range({oh}), range({ow})):"
-        largest = type(self.op).__name__ == "MaxPool2d"
+        largest = isinstance(self.op, MaxPool2d)
         yield "    best, where = -inf, -1" if largest else "    total = 0.0"
         yield f"    for i, j in product(range({kh}), range({kw})):"
         yield f"        row, column = y * {sh} + i - {ph}, x * {sw} + j - {pw}"
