@@ -11,7 +11,7 @@ from typing import Any
 from llvmlite import binding as llvm
 from llvmlite import ir
 
-from tinytorch.acceleration.native.emit import I64, POINTER
+from tinytorch.acceleration.native.values import I64, POINTER
 
 ARRAY_DATA = 16
 """Where NumPy's array object keeps the address of its data, in bytes: behind count and type of the object."""

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tinytorch.acceleration.native import mathematics as m
-from tinytorch.acceleration.native.emit import Emitter, Value
+from tinytorch.acceleration.native.emit import Emitter
+from tinytorch.acceleration.native.values import Value
 from tinytorch.ops import activation, arithmetic, compare, elementwise, update
 from tinytorch.ops.base import Op
 from tinytorch.ops.spec import Spec

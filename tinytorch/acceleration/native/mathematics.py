@@ -6,7 +6,8 @@ import math
 
 from llvmlite import ir
 
-from tinytorch.acceleration.native.emit import DOUBLE, FLOAT, I32, I64, Emitter, Value
+from tinytorch.acceleration.native.emit import Emitter
+from tinytorch.acceleration.native.values import DOUBLE, FLOAT, I32, I64, Value
 
 _EXP32 = (
     1.9875691500e-4,

@@ -6,12 +6,13 @@ from typing import Any
 
 from llvmlite import ir
 
-from tinytorch.acceleration.native.emit import I8, I64, POINTER, Emitter, Pointer, Value
+from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.engine import declared, entry
 from tinytorch.acceleration.native.kernels.kernel import Kernel
 from tinytorch.acceleration.native.layout import Layout, operands
 from tinytorch.acceleration.native.lower import Fallback, Lowered
 from tinytorch.acceleration.native.place import Place
+from tinytorch.acceleration.native.values import I8, I64, POINTER, Pointer, Value
 
 SPINS = 256
 """Looks at a barrier before the processor is offered to others."""

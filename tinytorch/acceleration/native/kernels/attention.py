@@ -11,10 +11,11 @@ from llvmlite import ir
 
 from tinytorch.acceleration.graph import Call
 from tinytorch.acceleration.native import mathematics as m
-from tinytorch.acceleration.native.emit import I64, Emitter, Pointer, Value, lanes_of
+from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.kernels.kernel import Kernel, layout, load_run, shifted, store_run
 from tinytorch.acceleration.native.kernels.tiles import Side, emit_tiles, pack
 from tinytorch.acceleration.native.place import Place
+from tinytorch.acceleration.native.values import I64, Pointer, Value, lanes_of
 from tinytorch.ops.attention import Attention, AttentionGrad
 
 _TILE = 6

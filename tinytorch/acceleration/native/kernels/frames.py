@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tinytorch.acceleration.native.emit import Emitter, Pointer, Value, lanes_of
+from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.kernels.kernel import load_run, store_run
 from tinytorch.acceleration.native.kernels.lookup import along, fill
 from tinytorch.acceleration.native.place import Place
+from tinytorch.acceleration.native.values import Pointer, Value, lanes_of
 from tinytorch.ops.window import Pair
 
 CHANNELS_LAST = (0, 2, 3, 1)

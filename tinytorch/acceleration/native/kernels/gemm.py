@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from tinytorch.acceleration.graph import Call
-from tinytorch.acceleration.native.emit import Emitter, Pointer, Value, lanes_of
+from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.kernels.kernel import Kernel, layout, load_run, nest, shifted, store_run
 from tinytorch.acceleration.native.kernels.pointwise import Body, loop_lines
 from tinytorch.acceleration.native.kernels.tiles import Side, each, emit_tiles, pack, row_tiles, turn_rows
 from tinytorch.acceleration.native.place import Place
+from tinytorch.acceleration.native.values import Pointer, Value, lanes_of
 from tinytorch.ops.spec import Array, DType, Shape
 
 

@@ -10,8 +10,9 @@ from typing import Any
 from llvmlite import ir
 
 from tinytorch.acceleration.graph import Call
-from tinytorch.acceleration.native.emit import Emitter, Pointer, Value
+from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.place import Place
+from tinytorch.acceleration.native.values import Pointer, Value
 
 
 class Kernel(ABC):

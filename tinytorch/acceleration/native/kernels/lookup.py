@@ -8,9 +8,10 @@ from contextlib import nullcontext
 from typing import Any
 
 from tinytorch.acceleration.graph import Call
-from tinytorch.acceleration.native.emit import Emitter, Pointer, Value, lanes_of
+from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.kernels.kernel import Kernel, layout
 from tinytorch.acceleration.native.place import Place
+from tinytorch.acceleration.native.values import Pointer, Value, lanes_of
 from tinytorch.ops.spec import int64
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinytorch.acceleration.graph import Call, describe
-from tinytorch.acceleration.native.emit import Emitter, Pointer, Value
+from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.expressions import emit_op, text_of
 from tinytorch.acceleration.native.kernels.kernel import Kernel, layout, load_run, nest, shifted, store_run
 from tinytorch.acceleration.native.kernels.lookup import along
 from tinytorch.acceleration.native.place import Place, merged
+from tinytorch.acceleration.native.values import Pointer, Value
 from tinytorch.ops.spec import Spec
 
 

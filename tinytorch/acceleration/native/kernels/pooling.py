@@ -9,10 +9,11 @@ from typing import Any
 from llvmlite import ir
 
 from tinytorch.acceleration.graph import Call
-from tinytorch.acceleration.native.emit import I8, I32, Emitter, Pointer, Value, lanes_of
+from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.kernels.kernel import Kernel, layout, load_run, shifted, store_run
 from tinytorch.acceleration.native.kernels.lookup import along, fill
 from tinytorch.acceleration.native.place import Place
+from tinytorch.acceleration.native.values import I8, I32, Pointer, Value, lanes_of
 from tinytorch.ops.pool import MaxPool2d, Pooling
 
 

@@ -8,10 +8,11 @@ from contextlib import ExitStack
 from typing import Any
 
 from tinytorch.acceleration.graph import Call
-from tinytorch.acceleration.native.emit import Emitter, Pointer, Value, suffix
+from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.kernels.kernel import Kernel, layout, load_run, shifted, store_run
 from tinytorch.acceleration.native.kernels.pointwise import Body, lanes_for, loop_lines
 from tinytorch.acceleration.native.place import Place
+from tinytorch.acceleration.native.values import Pointer, Value, suffix
 from tinytorch.ops.reduce import Max, Mean, Min, Reduction, Sum
 
 _TOGETHER = 4

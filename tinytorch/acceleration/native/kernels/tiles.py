@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from tinytorch.acceleration.native.emit import Emitter, Pointer, Value, lanes_of
+from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.kernels.kernel import load_run
+from tinytorch.acceleration.native.values import Pointer, Value, lanes_of
 
 SUMS = 12
 """Vectors of sums in a tile: they stay in registers, and four registers are left for operands."""

@@ -9,11 +9,12 @@ from typing import Any
 from llvmlite import ir
 
 from tinytorch.acceleration.graph import Call
-from tinytorch.acceleration.native.emit import Emitter, Pointer, Value, lanes_of
+from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.kernels.kernel import Kernel, layout
 from tinytorch.acceleration.native.kernels.lookup import along
 from tinytorch.acceleration.native.mathematics import integer_power
 from tinytorch.acceleration.native.place import Place
+from tinytorch.acceleration.native.values import Pointer, Value, lanes_of
 from tinytorch.ops.random import Uniform
 from tinytorch.ops.spec import float64, int64
 from tinytorch.ops.update import AdamUpdate

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tinytorch.acceleration.graph import Call
-from tinytorch.acceleration.native.emit import Emitter, Pointer, Value, lanes_of
+from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.kernels.frames import Frame, Windows, filter_width
 from tinytorch.acceleration.native.kernels.kernel import Kernel, layout, nest, store_run
 from tinytorch.acceleration.native.kernels.lookup import fill
 from tinytorch.acceleration.native.kernels.tiles import SUMS, Side, add_products, each, row_tiles
 from tinytorch.acceleration.native.place import Place
+from tinytorch.acceleration.native.values import Pointer, Value, lanes_of
 
 
 class ConvolveWeights(Kernel):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch.acceleration.graph import Call
-from tinytorch.acceleration.native.emit import Emitter, Pointer, Value, lanes_of
+from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.kernels.frames import Frame, Windows
 from tinytorch.acceleration.native.kernels.gemm import packed
 from tinytorch.acceleration.native.kernels.kernel import Kernel, layout, load_run, nest, shifted, store_run
@@ -16,6 +16,7 @@ from tinytorch.acceleration.native.kernels.lookup import along
 from tinytorch.acceleration.native.kernels.pointwise import Body
 from tinytorch.acceleration.native.kernels.tiles import Side, emit_tiles
 from tinytorch.acceleration.native.place import Place
+from tinytorch.acceleration.native.values import Pointer, Value, lanes_of
 from tinytorch.ops.spec import Array, Shape
 
 _G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
