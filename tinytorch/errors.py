@@ -37,6 +37,10 @@ class MetaError(TinyTorchError, RuntimeError):
     """The values of a tensor that has shape and dtype but no data, or an op on it outside of `meta()`."""
 
 
+class BackendError(TinyTorchError, ValueError):
+    """A backend that nobody registered."""
+
+
 class ProgramError(TinyTorchError, RuntimeError):
     """A compiled program, or a file of one, that cannot be made, read or run."""
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from tinytorch.errors import TinyTorchError
+from tinytorch.errors import BackendError
 from tinytorch.ops.meta import NoData, refusal
 from tinytorch.ops.spec import Array
 
@@ -52,10 +52,6 @@ Kernel: TypeAlias = Callable[..., Any]
 VARIABLE = "TINYTORCH_BACKEND"
 """Environment variable that names the backend of the process, all threads of it, where a block names none."""
 _CHOSEN = os.environ.get(VARIABLE) or "numpy"
-
-
-class BackendError(TinyTorchError, ValueError):
-    """A backend that nobody registered."""
 
 
 class _Deferred:
