@@ -1,8 +1,8 @@
 """TinyTorch: machine learning in files that a person can read, measure and trust."""
 
+from typing import TYPE_CHECKING, Any
+
 from tinytorch import errors
-from tinytorch.acceleration.compiled import compile
-from tinytorch.acceleration.loaded import load_program
 from tinytorch.autograd import enable_grad, grad, gradcheck, no_grad
 from tinytorch.ops.arithmetic import clip, maximum, minimum
 from tinytorch.ops.compare import where
@@ -18,6 +18,10 @@ from tinytorch.ops.spec import float16, float32, float64, int8, int32, int64
 from tinytorch.random import Generator, manual_seed, rand, randint, randn, randperm
 from tinytorch.tensor import Tensor, arange, from_numpy, full, ones, ones_like, zeros, zeros_like
 from tinytorch.threads import get_num_threads, set_num_threads
+
+if TYPE_CHECKING:
+    from tinytorch.acceleration.compiled import compile
+    from tinytorch.acceleration.loaded import load_program
 
 __all__ = [
     "Generator",
@@ -79,3 +83,16 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The compiler is imported when it is first asked for: most programs do without."""
+    if name == "compile":
+        from tinytorch.acceleration.compiled import compile
+
+        return compile
+    if name == "load_program":
+        from tinytorch.acceleration.loaded import load_program
+
+        return load_program
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

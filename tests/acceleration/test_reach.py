@@ -253,3 +253,27 @@ def test_trees_of_arguments() -> None:
 def test_what_is_the_same(a: Any, b: Any, equal: bool) -> None:
     assert same(a, b) == equal
     assert same(a, a)
+
+
+class _Link:
+    def __init__(self, following: _Link | None) -> None:
+        self.following, self.scale = following, 2.0
+
+
+def test_a_walk_that_finds_no_end_is_given_up() -> None:
+    link = None
+    for _ in range(100_000):
+        link = _Link(link)
+    found = Reach(lambda x: x * link.following.scale)
+    assert "it can reach more than 20,000 Python objects" in found.refusal
+
+
+def test_the_helpers_of_a_rewritten_assert_are_not_walked_over() -> None:
+    def checked(x: Tensor) -> Tensor:
+        assert x.ndim == 2
+        return x
+
+    assert "@pytest_ar" in checked.__globals__
+    found = Reach(checked)
+    assert not found.refusal
+    assert not [label for holder, _, _ in found._before for label in holder.names if "@" in str(label)]

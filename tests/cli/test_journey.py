@@ -48,7 +48,7 @@ def test_a_run_ends_with_figures_and_the_place_of_the_report(
     figures = json.loads((out / "journey.json").read_text())
     test = figures["stages"]["train"]["mlp"]["test_accuracy"]["value"]
     row = next(line for line in shown.out.splitlines() if line.startswith("mlp"))
-    assert f"{100 * test:.1f} % right" in row
+    assert f"{100 * test:.1f} %" in row
     assert "109,386" in row
     assert shown.out.splitlines()[-1] == f"Report: {out / 'index.html'}"
     assert "train mlp" in shown.err

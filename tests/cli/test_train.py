@@ -97,6 +97,27 @@ def test_ctrl_c_and_resume_give_the_weights_of_an_unbroken_run(
     assert reports[0]["test"] == reports[1]["test"]
 
 
+def test_training_goes_on_from_a_file_of_weights_with_a_compiled_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin = ("mlp", "--data", "digits", "--steps", "40")
+    assert train(*begin, "--out", str(tmp_path / "a")) == 0
+    weights = str(tmp_path / "a" / "weights.safetensors")
+    found = []
+    for name, more in (("b", []), ("c", ["--compile"])):
+        out = tmp_path / name
+        assert train(*begin, "--seed", "1", "--weights", weights, *more, "--out", str(out)) == 0
+        found.append(json.loads((out / "history.json").read_text()))
+    eager, compiled = found
+    assert eager["losses"][0] < 1.5  # untrained: 2.3
+    np.testing.assert_allclose(eager["losses"], compiled["losses"], rtol=1e-3)
+    assert compiled["command"].endswith(f"--weights {weights} --compile")
+    capsys.readouterr()
+    assert train("cnn", "--data", "digits", "--weights", weights, "--out", str(tmp_path / "d")) == 1
+    assert "weights of model mlp, not of cnn" in capsys.readouterr().err
+    assert not (tmp_path / "d").exists()
+
+
 def test_resume_where_nothing_was_begun(capsys: pytest.CaptureFixture[str]) -> None:
     assert train("mlp", "--data", "digits", "--resume") == 1
     assert "holds no run" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinytorch import compile
 from tinytorch.autograd import no_grad
 from tinytorch.errors import CheckpointError, DataError, TrainingError
 from tinytorch.nn import BatchNorm2d, CrossEntropyLoss, Dropout, Linear, Module, MSELoss, ReLU, Sequential
@@ -63,6 +64,37 @@ def test_a_run_learns_and_keeps_its_account() -> None:
     assert not history.interrupted
     assert History.from_json(history.to_json()) == history
     assert evaluate(model, batches(5, seed=1), CrossEntropyLoss())["loss"] == history.validation[-1]["loss"]
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_compiled_steps_train_as_eager_ones(accumulate: int) -> None:
+    ends = []
+    for how in (None, compile):
+        model = Sequential(classifier(), Dropout(0.5), Linear(3, 3, generator=Generator(2)))
+        manual_seed(3)
+        trainer = Trainer(
+            model,
+            Adam(model.parameters(), 0.01),
+            CrossEntropyLoss(),
+            metrics=[Accuracy()],
+            clip=0.5,
+            accumulate=accumulate,
+            compile=how,
+        )
+        history = trainer.fit(batches(6, rest=3), epochs=2)
+        ends.append((history.losses, weights(model)))
+    np.testing.assert_allclose(ends[0][0], ends[1][0], rtol=1e-5)
+    for eager, compiled in zip(ends[0][1], ends[1][1], strict=True):
+        np.testing.assert_allclose(compiled, eager, rtol=0, atol=1e-5)
+
+
+def test_a_compiled_step_whose_loss_is_not_finite_changes_no_weight() -> None:
+    model = classifier()
+    before = weights(model)
+    trainer = Trainer(model, SGD(model.parameters(), 0.1), CrossEntropyLoss(), compile=compile)
+    with pytest.raises(TrainingError, match="the batch itself holds values that are not finite"):
+        trainer.fit([(Tensor([[1.0, math.inf, 0.0]]), Tensor([0]))], epochs=1)
+    assert all(np.array_equal(a, b) for a, b in zip(before, weights(model), strict=True))
 
 
 def test_steps_end_a_run_in_the_middle_of_an_epoch() -> None:

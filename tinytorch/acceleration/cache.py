@@ -21,7 +21,9 @@ VARIABLE = "TINYTORCH_CACHE"
 """Environment variable that names the folder."""
 _MAGIC = b"TTOBJ1\n"
 _ENDING, _PART = ".program", ".program-part"
-_OURS = re.compile(rf"[0-9a-f]{{64}}{re.escape(_ENDING)}|.+{re.escape(_PART)}")
+CHOICES = "choices.json"
+"""The file that says which kernels are fastest on this machine."""
+_OURS = re.compile(rf"[0-9a-f]{{64}}{re.escape(_ENDING)}|.+{re.escape(_PART)}|{re.escape(CHOICES)}")
 
 
 def cache_folder() -> Path:
@@ -87,16 +89,21 @@ def read(fingerprint: str) -> bytes | None:
 
 def write(fingerprint: str, content: bytes) -> bool:
     """Keep an object file; False where the folder cannot be written. Safe beside other processes."""
+    return keep(fingerprint + _ENDING, _MAGIC + hashlib.sha256(content).digest() + content)
+
+
+def keep(name: str, content: bytes) -> bool:
+    """Write a file of the cache, whole or not at all; False where the folder cannot be written."""
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder, suffix=_PART)
+        handle, part = tempfile.mkstemp(dir=folder, suffix=_PART)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(_MAGIC + hashlib.sha256(content).digest() + content)
-            os.replace(name, folder / (fingerprint + _ENDING))
+                file.write(content)
+            os.replace(part, folder / name)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            Path(part).unlink(missing_ok=True)
             raise
     except OSError:
         return False

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import operator
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from tinytorch.acceleration.arguments import same
-from tinytorch.acceleration.walk import Holder, Walk
+from tinytorch.acceleration.walk import MOST_VALUES, Holder, Walk
 from tinytorch.ops.spec import Array
-
-MOST_VALUES = 20_000
-"""Values that are looked at before each call."""
 
 
 class Reach:
@@ -42,12 +40,18 @@ class Reach:
         self._generators = walk.generators
         self._random = self._random_states()
         self._modes = [(module, module.training) for module in walk.modules]
+        self.changes = 0
+        """How often other objects with the same values had taken the place of those known."""
         self._named: list[tuple[Any, Any, Any]] = []
         self._others: list[tuple[Holder, list[Any]]] = []
         self._sort()
-        count = len(self._named) + sum(len(values) for _, values in self._others)
-        if count > MOST_VALUES:
-            self.refusal = self.refusal or f"it can reach {count:,} Python values, too many to watch"
+        if self.watched > MOST_VALUES:
+            self.refusal = self.refusal or f"it can reach {self.watched:,} Python values, too many to watch"
+
+    @property
+    def watched(self) -> int:
+        """How many values are compared."""
+        return len(self._named) + sum(len(values) for _, values in self._others)
 
     def _sort(self) -> None:
         """Lay out what is compared at each call, so that little is done there."""
@@ -76,6 +80,26 @@ class Reach:
             return False
         return not self._arrays or all(_equal(array, copy) for array, copy, _ in self._arrays)
 
+    def tests(self, names: dict[str, Any]) -> Iterator[str]:
+        """`unchanged` as expressions that are true after a change; what they name is added to `names`.
+
+        A missing key raises KeyError there.
+        """
+        if self._others or self._arrays:
+            names["unchanged"] = self.unchanged
+            yield "not unchanged()"
+            return
+        numbers: dict[int, str] = {}
+        for holder in (*(h for h, _, _ in self._named), *(h for h, _ in self._sized)):
+            name = numbers.setdefault(id(holder), f"holder{len(numbers)}")
+            names[name] = holder
+        for i, (holder, key, value) in enumerate(self._named):
+            names |= {f"key{i}": key, f"value{i}": value}
+            shown = repr(key) if type(key) in (str, int) else f"key{i}"
+            yield f"{numbers[id(holder)]}[{shown}] is not value{i}"
+        for holder, size in self._sized:
+            yield f"len({numbers[id(holder)]}) != {size}"
+
     def _still(self) -> bool:
         """Whether everything is as it was, where it is not all the same objects."""
         now = []
@@ -85,6 +109,7 @@ class Reach:
                 return False
             now.append((holder, found, size))
         self._before = now
+        self.changes += 1
         self._sort()
         return all(_equal(array, copy) for array, copy, _ in self._arrays)
 

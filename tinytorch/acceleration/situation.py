@@ -44,8 +44,8 @@ class Situation:
         outside = {id(t): t for t in (*reach.tensors.values(), *traced.graph.states.values())}
         self._outside = list(outside.values())
         self._wanting = [(t, t.requires_grad) for t in self._outside] if traced.recorded else []
-        self._known = {id(t._array) for t in self._outside}
-        self._fixed = [id(t._array) if id(t._array) in self._known else None for t in tensors]
+        self.known = {id(t._array) for t in self._outside}
+        self._fixed = [id(t._array) if id(t._array) in self.known else None for t in tensors]
         plain = _is_plain(skeleton) and self.pattern is None and not any(self._fixed)
         self._count = len(tensors) if plain else -1
         """How many tensors the arguments are, if they are nothing else, all different, and of no module."""
@@ -61,6 +61,11 @@ class Situation:
         self._quick = not (self._absent or self._read or self._wanting or self.guards)
         """Whether nothing but values of Python is to be looked at."""
 
+    @property
+    def plain(self) -> bool:
+        """Whether calls are told apart by tensors as arguments and by values of Python, and nothing else."""
+        return self._count >= 0 and self._quick
+
     def accepts(self, args: tuple[Any, ...], grad: bool) -> bool:
         """Whether a call with these arguments, no others, is the same; only for plain ones."""
         if grad is not self.grad or len(args) != self._count:
@@ -70,7 +75,7 @@ class Situation:
                 return False
             array = tensor._array
             kind = array.shape, array.dtype, tensor.requires_grad, type(array)
-            if kind != self.kinds[i] or id(array) in self._known:
+            if kind != self.kinds[i] or id(array) in self.known:
                 return False
         if self._count > 1 and pattern_of(args) is not None:
             return False
@@ -88,7 +93,7 @@ class Situation:
             return False
         for tensor, fixed in zip(tensors, self._fixed, strict=True):
             key = id(tensor._array)
-            if key != fixed if fixed is not None else key in self._known:
+            if key != fixed if fixed is not None else key in self.known:
                 return False
         return same_tree(skeleton, self.skeleton)
 

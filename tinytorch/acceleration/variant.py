@@ -12,7 +12,8 @@ from tinytorch.acceleration.arguments import put_back
 from tinytorch.acceleration.differentiable import Backward, split
 from tinytorch.acceleration.graph import Graph
 from tinytorch.acceleration.passes import optimise
-from tinytorch.acceleration.runner import Runner, run_program
+from tinytorch.acceleration.runner import Interpreted, Runner, run_program
+from tinytorch.acceleration.shortcut import Shortcut, shortcut
 from tinytorch.acceleration.situation import Leaf, Situation, leaf_of
 from tinytorch.acceleration.trace import Traced
 from tinytorch.ops.base import clock, owner, registry
@@ -20,6 +21,8 @@ from tinytorch.ops.spec import Array
 from tinytorch.ops.update import AdamUpdate, SGDUpdate
 from tinytorch.tensor import Tensor
 
+MOST_SHORTCUTS = 8
+"""Short ways that are made for one program, before its calls take the long one."""
 _AS_IT_IS = 0x101
 """Of NumPy's flags: rows in order, and aligned."""
 
@@ -36,6 +39,9 @@ class Variant:
         self.backward: Backward | None = None
         self.before: Graph | None = None
         """What the program computes as it was traced, before all passes."""
+        self.shortcut: Shortcut | None = None
+        self._made_for: tuple[int, Any] | None = None
+        self._shortcuts = 0
         self.forward: Graph | None = None
         """The same with the results of the function alone, to be stored."""
 
@@ -71,6 +77,19 @@ class Variant:
         self._changing = {id(t) for t in self._changed}
         self._bare = self._single and not (graph.updates or self._read or traced.gradients or backward)
         self.backward, self.runner = backward, made
+        self.find_shortcut()
+
+    def find_shortcut(self) -> None:
+        """Make the short way into the program; a new one where what the old one knows was replaced."""
+        if not self._bare or self.runner is None or isinstance(self.runner, Interpreted):
+            return
+        from tinytorch.acceleration.native.program import Program
+
+        assert isinstance(self.runner, Program), "it is native or interpreted"
+        state = self.situation.reach.changes, self.runner.code
+        if state != self._made_for and self._shortcuts < MOST_SHORTCUTS:
+            self._made_for, self._shortcuts = state, self._shortcuts + 1
+            self.shortcut = shortcut(self.situation, self.runner, self._positions)
 
     @property
     def graph(self) -> Graph:

@@ -24,6 +24,8 @@ from tinytorch.tensor import Tensor
 
 MOST_BYTES = 1 << 20
 """Of a NumPy array that is compared before each call."""
+MOST_VALUES = 20_000
+"""Values that are looked at before each call, and objects that a walk visits."""
 _OURS = "tinytorch"
 _KNOWN = {_OURS, "numpy", "scipy", "numba", *sys.stdlib_module_names}
 _LEAVES = (float, np.generic, np.dtype, slice, range, IOBase, *PLAIN)
@@ -88,9 +90,11 @@ class Walk:
         while True:
             walk = Walk(names)
             walk._waiting = [(root, "") for root in reversed(roots)]
-            while walk._waiting:
+            while walk._waiting and len(walk._seen) <= MOST_VALUES:
                 walk._visit(*walk._waiting.pop())
-            if walk.names == names:
+            if walk._waiting:
+                walk.refusal = f"it can reach more than {MOST_VALUES:,} Python objects, too many to watch"
+            if walk.names == names or walk._waiting:
                 return walk
             names = walk.names
 
@@ -201,7 +205,8 @@ class Walk:
         global_names, attributes = names_in(function.__code__)
         self.names |= attributes
         if users:
-            there = [name for name in sorted(global_names) if name in function.__globals__]
+            # what is no identifier was put there by a tool: pytest has its helpers of `assert` there
+            there = [n for n in sorted(global_names) if n in function.__globals__ and n.isidentifier()]
             self._keyed(function.__globals__, "", there)
         if function.__closure__:
             cells, variables = function.__closure__, function.__code__.co_freevars

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Highest learning rate.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Of first weights and order; 0 if not said.")
 @click.option(
+    "--weights",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of weights to begin with, in place of random ones.",
+)
+@click.option("--compile", "compiled", is_flag=True, help="Make programs of the step: the same, faster.")
+@click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results, or runs/MODEL-SET."
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in that folder, with its settings.")
@@ -43,6 +49,8 @@ def command(
     batch: int | None,
     lr: float | None,
     seed: int | None,
+    weights: Path | None,
+    compiled: bool,
     out: Path | None,
     resume: bool,
     threads: int | None,
@@ -61,6 +69,8 @@ def command(
     if model == "gpt" and epochs is not None:
         raise click.UsageError("text is trained on for a number of --steps, not --epochs")
     recipe = recipe_for(model, data)
+    if weights is not None:
+        _weights_of(model, weights)  # what cannot be taken is refused before anything is written
     folder = out or Path("runs") / f"{model}-{data}"
     given = {
         "model": model,
@@ -70,13 +80,16 @@ def command(
         "batch": batch,
         "lr": lr,
         "seed": seed,
+        "weights": None if weights is None else str(weights),
+        "compile": compiled or None,
     }
     settings = _resumed(folder, given) if resume else _fresh(folder, given, recipe)
     recipe = replace(recipe, **{name: settings[name] for name in ("epochs", "steps", "batch", "lr")})
     if threads is not None:
         set_num_threads(threads)
     manual_seed(settings["seed"])
-    run = Run(model, data, recipe, settings["seed"], folder, resume)
+    begin = settings["weights"] and Path(settings["weights"])
+    run = Run(model, data, recipe, settings["seed"], begin, settings["compile"], folder, resume)
     result = _train_text(run) if model == "gpt" else _train_images(run)
     _finish(folder, settings, result)
 
@@ -89,6 +102,8 @@ class Run:
     data: str
     recipe: Recipe
     seed: int
+    weights: Path | None
+    compile: bool
     folder: Path
     resume: bool
 
@@ -120,6 +135,8 @@ def _fresh(folder: Path, given: dict[str, Any], recipe: Recipe) -> dict[str, Any
         "batch": recipe.batch,
         "lr": recipe.lr,
         "seed": 0,
+        "weights": None,
+        "compile": False,
     }
     if given["epochs"] is not None or given["steps"] is not None:
         defaults |= {"epochs": None, "steps": None}
@@ -150,7 +167,7 @@ def _resumed(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
 
 def _train_images(run: Run) -> Result:
     """Train a classifier; it is judged by accuracy."""
-    from tinytorch import data, models
+    from tinytorch import data
     from tinytorch.data import DataLoader
     from tinytorch.nn import CrossEntropyLoss
     from tinytorch.training import Accuracy, evaluate
@@ -169,7 +186,7 @@ def _train_images(run: Run) -> Result:
         transform=data.compose(*changes) if changes else None,
         prefetch=2,
     )
-    network = models.build(run.model, **recipe.config)
+    network = _network(run)
     trainer = _trainer(
         run,
         network,
@@ -193,7 +210,8 @@ def _train_text(run: Run) -> Result:
 
     recipe = run.recipe
     splits = {split: data.load("pydocs", split).text for split in ("train", "validation", "test")}
-    network = GPT(**recipe.config)
+    network = _network(run)
+    assert isinstance(network, GPT)
     windows = TextWindows(splits["validation"], network.context)
     spread = range(0, len(windows), max(1, len(windows) // 256))
     total = recipe.steps or 1
@@ -216,8 +234,29 @@ def _train_text(run: Run) -> Result:
     )
 
 
+def _network(run: Run) -> Model:
+    """The model with the weights that the run begins with."""
+    from tinytorch import models
+
+    if run.weights is None:
+        return models.build(run.model, **run.recipe.config)
+    return _weights_of(run.model, run.weights)
+
+
+def _weights_of(model: str, path: Path) -> Model:
+    """The model in a file; raises CheckpointError where that holds another one."""
+    from tinytorch import models
+    from tinytorch.models.registry import name_of
+
+    network = models.load_weights(path)
+    if name_of(network) != model:
+        raise CheckpointError(f"{path}: weights of model {name_of(network)}, not of {model}")
+    return network
+
+
 def _trainer(run: Run, network: Model, total: int, **options: Any) -> Trainer:
     """A Trainer by the recipe, for `total` steps."""
+    from tinytorch import compile
     from tinytorch.training import Trainer
     from tinytorch.training.recipes import optimizer_for, schedule_for
 
@@ -227,6 +266,7 @@ def _trainer(run: Run, network: Model, total: int, **options: Any) -> Trainer:
         optimizer,
         schedule=schedule_for(optimizer, run.recipe, total),
         clip=run.recipe.clip,
+        compile=compile if run.compile else None,
         checkpoint=run.folder / "checkpoint.safetensors",
         description=f"{run.model} on {run.data}",
         **options,
@@ -255,9 +295,9 @@ def _finish(folder: Path, settings: dict[str, Any], result: Result) -> None:
     history = result.history
     said = [
         f"--{name} {settings[name]}"
-        for name in ("epochs", "steps", "batch", "lr", "seed")
+        for name in ("epochs", "steps", "batch", "lr", "seed", "weights")
         if settings[name] is not None
-    ]
+    ] + ["--compile"] * settings["compile"]
     words = f"tito train {settings['model']} --data {settings['data']} {' '.join(said)}"
     models.save_weights(result.network, folder / "weights.safetensors", {"command": words})
     report = {"command": words, "settings": settings, "test": result.test, **history.to_dict()}

@@ -31,7 +31,7 @@ from tinytorch.training.files import tensors_of
 from tinytorch.training.history import History
 from tinytorch.training.interrupt import Interrupt
 from tinytorch.training.metrics import Batch, Loss, Metric, count_of, evaluate
-from tinytorch.training.step import forward_backward
+from tinytorch.training.step import Compile, compiled_forward_backward, forward_backward, update
 
 _SHOW = 0.2  # seconds between two looks at a training batch's metrics
 
@@ -51,6 +51,8 @@ class Trainer:
         evaluate_every: steps between two evaluations, besides those after each epoch and at the end.
         keep_best: "loss" or the name of a metric: `fit` ends with the weights of the best evaluation.
         generators: what the run draws random numbers from, besides `tinytorch.random.default_generator`.
+        compile: makes programs of the step's functions, as `tinytorch.compile` does: one of forward and
+            backward, one of the update. Between them the loss is looked at and gradients are clipped.
         description: stands beside the bar.
 
     >>> from tinytorch.nn import Linear, MSELoss
@@ -76,6 +78,7 @@ class Trainer:
         evaluate_every: int | None = None,
         keep_best: str | None = None,
         generators: Mapping[str, Generator] | None = None,
+        compile: Compile | None = None,
         description: str = "train",
     ) -> None:
         for name, every in (
@@ -94,6 +97,8 @@ class Trainer:
         self.checkpoint_every, self.evaluate_every = checkpoint_every, evaluate_every
         self.keep_best, self.higher_is_better = keep_best, better.get(keep_best or "", False)
         self.parts = Parts(model, optimizer, schedule, {"default": default_generator, **(generators or {})})
+        self._forward_backward = forward_backward if compile is None else compiled_forward_backward(compile)
+        self._update = update if compile is None else compile(update)
         self.description = description
         self.progress = Progress()
         self._begun = 0.0
@@ -209,8 +214,9 @@ class Trainer:
         The step is that of one big batch: each batch counts by its share of the samples (`count_of(batch)`),
         in the gradients and in the loss. In this order: the schedule, if there is one, is set to
         `self.progress.step`; old gradients are forgotten; `self._backward(batch, share)` adds those of each
-        batch and returns its loss; `self._clip()` where `self.clip` is given; the optimizer steps. Raises
-        DataError for what is no batch, TrainingError for a loss or gradients that are not finite.
+        batch and returns its loss; `self._clip()` where `self.clip` is given; the optimizer steps, by
+        `self._update(self.optimizer)`, which may be a program. Raises DataError for what is no batch,
+        TrainingError for a loss or gradients that are not finite.
         """
         if self.schedule is not None:
             self.schedule.at(self.progress.step)
@@ -223,7 +229,7 @@ class Trainer:
             mean += share * self._backward(batch, share)
         if self.clip is not None:
             self._clip()
-        self.optimizer.step()
+        self._update(self.optimizer)
         return mean
 
     def _note(self, loss: float, bar: console.Progress) -> None:
@@ -237,7 +243,7 @@ class Trainer:
     def _backward(self, batch: Batch, share: float) -> float:
         """Add the gradients of a batch, times its share of the step; returns its loss."""
         drawn = [generator.state.numpy() for generator in self.parts.generators.values()]
-        output, value = forward_backward(self.model, self.loss, batch, share)
+        output, value = self._forward_backward(self.model, self.loss, batch, share)
         if not math.isfinite(value):
             self._give_up(f"the loss is {value}; {self._explain(batch, drawn)}")
         if self.metrics and self._bar is not None:

@@ -11,6 +11,7 @@ from typing import Any
 from llvmlite import binding as llvm
 from llvmlite import ir
 
+from tinytorch.acceleration.native import blas
 from tinytorch.acceleration.native.values import I64, POINTER
 
 ARRAY_DATA = 16
@@ -68,6 +69,8 @@ class Code:
 
     def __init__(self, content: bytes) -> None:
         _started()
+        if blas.wanted_by(content):
+            blas.register()
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
         self._engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(content))
         self._engine.finalize_object()

@@ -14,6 +14,7 @@ from tinytorch.acceleration.fused import flops_of
 from tinytorch.acceleration.graph import Graph
 from tinytorch.acceleration.interpret import interpret, run_call
 from tinytorch.acceleration.memory import ALIGNMENT
+from tinytorch.acceleration.native.choices import choose
 from tinytorch.acceleration.native.engine import Code, object_file
 from tinytorch.acceleration.native.kernels.kernel import Kernel
 from tinytorch.acceleration.native.layout import Layout
@@ -21,6 +22,7 @@ from tinytorch.acceleration.native.lower import Fallback, Lowered, Packed
 from tinytorch.acceleration.native.module import emit_module, segment_names
 from tinytorch.acceleration.native.place import Place
 from tinytorch.acceleration.native.team import run_together, wanted
+from tinytorch.acceleration.native.waiting import told
 from tinytorch.errors import ProgramError
 from tinytorch.ops.base import epoch_of
 from tinytorch.ops.spec import Array
@@ -48,13 +50,15 @@ class Program:
 
     def _build(self, threads: int) -> None:
         """Make the code for so many threads, or read it from disk, and room for what it works on."""
+        if self.use_cache:
+            choose(self.lowered, threads)
         self.layout = Layout(self.lowered, threads)
         self.limit = limit()
         fingerprint = self.layout.fingerprint() if self.use_cache else ""
         content = cache.read(fingerprint) if self.use_cache else None
         self.from_disk = content is not None
         if content is None:
-            content = object_file(emit_module(self.layout))
+            content = self._compiled()
             if self.use_cache:
                 cache.write(fingerprint, content)
         self.code = Code(content)
@@ -62,13 +66,13 @@ class Program:
         self.segments: list[Segment | Fallback] = [
             s if isinstance(s, Fallback) else self._segment(self.code.function(s)) for s in self.names
         ]
-        self._clock = -1
+        self.prepared_at = -1
         self._epochs: list[int] | None = None
         self._held: dict[int, Array] = {}
-        self._table = np.zeros(4 + len(self.layout.slots), np.int64)
-        self._status = self._table[self.layout.status_slot :]
+        self.table = np.zeros(4 + len(self.layout.slots), np.int64)
+        self._status = self.table[self.layout.status_slot :]
         self._arena = _aligned(self.layout.arena_bytes)
-        self._table[0] = _address(self._arena)
+        self.table[0] = _address(self._arena)
         for number, slot in self.layout.slots.items():
             buffer = self.lowered.buffers[number]
             if buffer.kind == "state":
@@ -77,7 +81,22 @@ class Program:
                 self._held[number] = buffer.source
             else:
                 self._held[number] = _aligned(buffer.nbytes)
-            self._table[slot] = _address(self._held[number])
+            self.table[slot] = _address(self._held[number])
+
+    def _compiled(self, counted: bool = False) -> bytes:
+        """The object file of the program; who waits for it is told what is going on."""
+        kernels = len({step.signature() for step in self.lowered.steps if isinstance(step, Kernel)})
+        what = f"{kernels} kernel{'s' * (kernels != 1)}" + " with counters" * counted
+        with told(f"compile: {what}", f"compile: {what} made"):
+            return object_file(emit_module(self.layout, counted))
+
+    def only_call(self) -> Segment | None:
+        """The program's function where it is the only one, runs on this thread and checks no values."""
+        checks = any(isinstance(step, Kernel) and step.returns for step in self.lowered.steps)
+        if checks or len(self.segments) != 1 or self.layout.threads > 1:
+            return None
+        (only,) = self.segments
+        return None if isinstance(only, Fallback) else only
 
     def _segment(self, function: Segment) -> Segment:
         """A function of the program of (table, inputs, outputs), however many threads run it."""
@@ -93,7 +112,7 @@ class Program:
             pairs = zip(self._sources, self._epochs, epochs, strict=True)
             self._prepare({value for value, old, new in pairs if old != new})
         self._epochs = epochs
-        self._clock = now
+        self.prepared_at = now
 
     def _prepare(self, changed: set[int] | None) -> None:
         """Run the prologue, and fill the packed buffers that rest on the states named, or all."""
@@ -114,7 +133,7 @@ class Program:
         """The outputs for these inputs; states change in place."""
         if self.limit != limit() and self._free:
             self._build(wanted(*self.work))
-        if now != self._clock:
+        if now != self.prepared_at:
             self.refresh(now)
         outputs = self._room()
         self._run_segments(inputs, outputs)
@@ -129,7 +148,7 @@ class Program:
             if isinstance(segment, Fallback):
                 self._fall_back(segment, inputs, outputs)
             else:
-                segment(self._table, *given, *outputs)
+                segment(self.table, *given, *outputs)
                 if self._status[0]:
                     self._refused(inputs)
 
@@ -145,13 +164,13 @@ class Program:
 
     def counted_run(self, inputs: Sequence[Array], now: int) -> tuple[list[Array], list[float]]:
         """The outputs, and the seconds that each step took, from the build with counters."""
-        if now != self._clock:
+        if now != self.prepared_at:
             self.refresh(now)
         if self._counted is None:
-            self._counted = Code(object_file(emit_module(self.layout, counted=True)))
+            self._counted = Code(self._compiled(counted=True))
         steps = self.lowered.steps
         counters, seconds = np.zeros(len(steps), np.int64), np.zeros(len(steps))
-        self._table[self.layout.counter_slot] = _address(counters)
+        self.table[self.layout.counter_slot] = _address(counters)
         outputs = self._room()
         given = [inputs[i] for i in self.layout.inputs]
         fallbacks = (at for at, step in enumerate(steps) if isinstance(step, Fallback))
@@ -162,7 +181,7 @@ class Program:
                 self._fall_back(name, inputs, outputs)
                 seconds[next(fallbacks)] = (time.perf_counter_ns() - start) * 1e-9
                 continue
-            self._counted.function(name)(self._table, *given, *outputs)
+            self._counted.function(name)(self.table, *given, *outputs)
             native += time.perf_counter_ns() - start
             if self._status[0]:
                 self._refused(inputs)

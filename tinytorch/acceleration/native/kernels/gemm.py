@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch.acceleration.graph import Call
+from tinytorch.acceleration.native import blas
 from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.kernels.kernel import Kernel, layout, load_run, nest, shifted, store_run
 from tinytorch.acceleration.native.kernels.pointwise import Body, loop_lines
@@ -84,8 +86,6 @@ class Blocks:
 class Gemm(Kernel):
     """A product and its epilogue: a body whose first input is the sum, others are stretched to it."""
 
-    shares = True
-
     def __init__(
         self,
         product: Product,
@@ -101,8 +101,40 @@ class Gemm(Kernel):
         self.dtype = product.a.dtype
         self.lanes = lanes_of(self.dtype)
         self.plan = self._plan()
-        self.blocks = Blocks.of(product) if self.plan != "dot" else None
-        self.scratch = sum(self._scratch()) * self.dtype.itemsize
+
+    @property
+    def flops(self) -> int:
+        """Of the product alone."""
+        p = self.product
+        return 2 * math.prod(p.batch) * p.m * p.n * p.k
+
+    @property
+    def shares(self) -> bool:  # type: ignore[override]
+        return self.plan != "blas"
+
+    @property
+    def blocks(self) -> Blocks | None:
+        """How tiles follow each other; None for plans without tiles."""
+        return None if self.plan in ("dot", "blas") else Blocks.of(self.product)
+
+    @property
+    def scratch(self) -> int:  # type: ignore[override]
+        return sum(self._scratch()) * self.dtype.itemsize
+
+    def plans(self) -> tuple[str, ...]:
+        """All ways to compute it, the one first that its sizes speak for; which is fastest is measured."""
+        p, found = self.product, [self._plan()]
+        if p.width:
+            return tuple(found)
+        if p.b.strides[-1] == 1 or p.n <= 8:
+            found.append("direct")
+        if p.a.strides[-1] == 1 and p.b.strides[-2] == 1 and p.k >= 2 * self.lanes:
+            found.append("dot")
+        if p.m > 2 and p.n > 1:
+            found.append("pack")
+        if min(p.m, p.n, p.k) >= 16 and blas.takes(p.a) and blas.takes(p.b) and len(p.batch) == 0:
+            found.append("blas")
+        return tuple(dict.fromkeys(found))
 
     def _plan(self) -> str:
         p = self.product
@@ -135,6 +167,8 @@ class Gemm(Kernel):
     def _scratch(self) -> tuple[int, int, int]:
         """Elements of working memory: b in panels, a block of a in rows, sums between blocks of k."""
         p, blocks = self.product, self.blocks
+        if self.plan == "blas":
+            return 0, 0, 0 if self._lands_in_its_result() else p.m * p.n
         if blocks is None:
             return 0, 0, 0
         width = panel_width(p.m, self.dtype)
@@ -159,9 +193,10 @@ class Gemm(Kernel):
             ]
             if self.plan == "dot":
                 self._dot(e, a, b, extras, outs)
-                return
-
-            self._blocked(e, a, self._side(e, b, scratch), extras, outs, scratch)
+            elif self.plan == "blas":
+                self._blas(e, a, b, extras, outs, scratch)
+            else:
+                self._blocked(e, a, self._side(e, b, scratch), extras, outs, scratch)
 
     def _blocked(
         self,
@@ -287,6 +322,36 @@ class Gemm(Kernel):
             totals = add(e.index(whole), totals, p.k - whole)
         sums = [e.sum_lanes(total) for total in totals]
         return [sums[r * columns : (r + 1) * columns] for r in range(rows)]
+
+    def _lands_in_its_result(self) -> bool:
+        """Whether BLAS can write the result itself: nothing follows, and rows have no gaps."""
+        return not self.body.calls and self.writes[0].strides[-1] == 1
+
+    def _blas(
+        self,
+        e: Emitter,
+        a: Pointer,
+        b: Pointer,
+        extras: Sequence[Pointer],
+        outs: Sequence[Pointer],
+        scratch: Any,
+    ) -> None:
+        """BLAS makes the sums; what follows goes over them row by row."""
+        p = self.product
+        if self._lands_in_its_result():
+            blas.emit_product(e, (a, p.a), (b, p.b), outs[0], self.writes[0].strides[-2])
+            return
+        sums = Pointer(e, scratch, self.dtype)
+        blas.emit_product(e, (a, p.a), (b, p.b), sums, p.n)
+        whole, rest = divmod(p.n, self.lanes)
+        with e.loop(p.m) as rows:
+            line = sums + rows.index * p.n
+            with e.loop(whole * self.lanes, step=self.lanes) as columns:
+                at = columns.index
+                self._store(e, (line + at).load(self.lanes), rows.index, at, self.lanes, extras, outs)
+            if rest:
+                at = e.index(whole * self.lanes)
+                self._store(e, (line + at).load(self.lanes, rest), rows.index, at, rest, extras, outs)
 
     # ------------------------------------------------------------ text
 
