@@ -28,7 +28,7 @@ class Call:
     @property
     def made(self) -> tuple[int, ...]:
         """Every value that this call makes, once each."""
-        return tuple(dict.fromkeys((*self.outputs, *self.writes)))
+        return tuple(dict.fromkeys((*self.outputs, *self.writes))) if self.writes else self.outputs
 
 
 @dataclass
@@ -121,7 +121,10 @@ class Graph:
         def new(values: Sequence[int]) -> tuple[int, ...]:
             return tuple(_followed(names, v) for v in values)
 
-        changed = [replace(call, inputs=new(call.inputs)) for call in calls]
+        changed = [
+            call if names.keys().isdisjoint(call.inputs) else replace(call, inputs=new(call.inputs))
+            for call in calls
+        ]
         updates = {state: _followed(names, v) for state, v in self.updates.items()}
         return self.with_calls(changed, new(self.outputs), updates)
 

@@ -60,7 +60,7 @@ def test_every_plan_gives_the_product(size: tuple[int, int, int], layout: str, d
     m, k, n = size
     arrays = numbers((m, k), (k, n), (n,), dtype=dtype)
     low, product = lowered(LAYOUTS[layout], arrays)
-    assert {"pack", "blas"} <= set(product.plans())
+    assert "pack" in product.plans()
     expected = LAYOUTS[layout](*(tt.Tensor(a.astype("float64")) for a in arrays)).numpy()
     for plan in product.plans():
         product.plan = plan

@@ -133,10 +133,15 @@ def matrix_product(low: Lowering, call: Call) -> bool:
     a, b = (low.place(v) for v in first.inputs)
     batch, (m, n), k = specs[2].shape[:-2], specs[2].shape[-2:], a.shape[-1]
     product = Product(batch, m, n, k, a.broadcast((*batch, m, k)), b.broadcast((*batch, k, n)))
-    if not batch:
+    if not batch and m <= PREPACKED:
         product = fixed_panels(low, product, first.inputs[1])
     low.add(Gemm(product, body, extras, [low.new(v) for v in call.outputs], [call]))
     return True
+
+
+PREPACKED = 256
+"""Rows up to which weights are kept in panels. With 64 rows, packing at each run took a tenth of it; with more than
+these it takes little, and a second copy of the weights is spared."""
 
 
 def fixed_panels(low: Lowering, product: Product, value: int) -> Product:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,15 @@ from tinytorch.acceleration.native import blas
 from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.kernels.kernel import Kernel, layout, load_run, nest, shifted, store_run
 from tinytorch.acceleration.native.kernels.pointwise import Body, loop_lines
-from tinytorch.acceleration.native.kernels.tiles import Side, each, emit_tiles, pack, row_tiles, turn_rows
+from tinytorch.acceleration.native.kernels.tiles import (
+    Side,
+    each,
+    emit_tiles,
+    pack,
+    pack_panel,
+    row_tiles,
+    turn_rows,
+)
 from tinytorch.acceleration.native.place import Place
 from tinytorch.acceleration.native.values import Pointer, Value, lanes_of
 from tinytorch.ops.spec import Array, DType, Shape
@@ -118,6 +126,11 @@ class Gemm(Kernel):
         return None if self.plan in ("dot", "blas") else Blocks.of(self.product)
 
     @property
+    def one_by_one(self) -> bool:
+        """Whether each panel is packed just before it is used: it is, by all rows at once."""
+        return self.blocks is not None and self.blocks.m == self.product.m
+
+    @property
     def scratch(self) -> int:  # type: ignore[override]
         return sum(self._scratch()) * self.dtype.itemsize
 
@@ -128,11 +141,12 @@ class Gemm(Kernel):
             return tuple(found)
         if p.b.strides[-1] == 1 or p.n <= 8:
             found.append("direct")
-        if p.a.strides[-1] == 1 and p.b.strides[-2] == 1 and p.k >= 2 * self.lanes:
+        if p.a.strides[-1] == 1 and p.b.strides[-2] == 1 and p.k >= 2 * self.lanes and p.m <= 128:
             found.append("dot")
         if p.m > 2 and p.n > 1:
             found.append("pack")
-        if min(p.m, p.n, p.k) >= 16 and blas.takes(p.a) and blas.takes(p.b) and len(p.batch) == 0:
+        straight = self._lands_in_its_result() and blas.takes(p.a) and blas.takes(p.b)
+        if min(p.m, p.n, p.k) >= 16 and straight and not p.batch:
             found.append("blas")
         return tuple(dict.fromkeys(found))
 
@@ -167,12 +181,12 @@ class Gemm(Kernel):
     def _scratch(self) -> tuple[int, int, int]:
         """Elements of working memory: b in panels, a block of a in rows, sums between blocks of k."""
         p, blocks = self.product, self.blocks
-        if self.plan == "blas":
-            return 0, 0, 0 if self._lands_in_its_result() else p.m * p.n
         if blocks is None:
             return 0, 0, 0
         width = panel_width(p.m, self.dtype)
-        panels = -(-p.n // width) * width * p.k if self.plan == "pack" else 0
+        panels = 0
+        if self.plan == "pack":
+            panels = width * blocks.k if self.one_by_one else -(-p.n // width) * width * p.k
         sums = p.m * p.n if blocks.k < p.k and self.body.calls else 0
         return panels, blocks.m * blocks.k if blocks.turn else 0, sums
 
@@ -194,15 +208,15 @@ class Gemm(Kernel):
             if self.plan == "dot":
                 self._dot(e, a, b, extras, outs)
             elif self.plan == "blas":
-                self._blas(e, a, b, extras, outs, scratch)
+                blas.emit_product(e, (a, p.a), (b, p.b), outs[0], self.writes[0].strides[-2])
             else:
-                self._blocked(e, a, self._side(e, b, scratch), extras, outs, scratch)
+                self._blocked(e, a, b, extras, outs, scratch)
 
     def _blocked(
         self,
         e: Emitter,
         a: Pointer,
-        side: Side,
+        b: Pointer,
         extras: Sequence[Pointer],
         outs: Sequence[Pointer],
         scratch: Any,
@@ -212,6 +226,7 @@ class Gemm(Kernel):
         assert blocks is not None, "only products of rows with rows have none"
         panels, rows, _ = self._scratch()
         room = Pointer(e, scratch, self.dtype) if self.scratch else a
+        side_of = self._side(e, b, room)
         turned, sums, step = room + panels, room + (panels + rows), p.n
         if not self.body.calls:
             sums, step = outs[0], self.writes[0].strides[-2]
@@ -230,8 +245,8 @@ class Gemm(Kernel):
                 else:
                     place.store(total, lanes)
 
-            here = replace(side, start=side.start + start * side.line)
-            emit_tiles(e, count, p.n, depth, left, strides, here, finish, first_row=first, shared=True)
+            side = side_of(start, depth)
+            emit_tiles(e, count, p.n, depth, left, strides, side, finish, first_row=first, shared=True)
 
         def k_block(start: Value, depth: int, opens: bool, closes: bool) -> None:
             whole, rest = divmod(p.m, blocks.m)
@@ -251,15 +266,29 @@ class Gemm(Kernel):
         last = (count - 1) * blocks.k
         k_block(e.index(last), p.k - last, False, True)
 
-    def _side(self, e: Emitter, b: Pointer, scratch: Any) -> Side:
+    def _side(self, e: Emitter, b: Pointer, room: Pointer) -> Callable[[Value, int], Side]:
+        """The right operand of a block of k, by where that starts and how deep it is."""
         p = self.product
         width = p.width or panel_width(p.m, self.dtype)
-        if p.width:
-            return Side(b, width, width, width * p.k, dense=True)
-        if self.plan == "pack":
-            return pack(e, b, p.b.strides[-2:], p.k, p.n, Pointer(e, scratch, self.dtype), width, shared=True)
         b_k, b_n = p.b.strides[-2:]
-        return Side(b, width, b_k, width * b_n, b_n)
+        if self.plan == "pack" and self.one_by_one:
+
+            def one_by_one(start: Value, depth: int) -> Side:
+                source = b + start * b_k
+
+                def pack_one(index: Value, columns: int) -> None:
+                    pack_panel(e, source + index * (width * b_n), (b_k, b_n), depth, columns, room, width)
+
+                return Side(room, width, width, 0, dense=True, pack=pack_one)
+
+            return one_by_one
+        if p.width:
+            side = Side(b, width, width, width * p.k, dense=True)
+        elif self.plan == "pack":
+            side = pack(e, b, (b_k, b_n), p.k, p.n, room, width, shared=True)
+        else:
+            side = Side(b, width, b_k, width * b_n, b_n)
+        return lambda start, depth: replace(side, start=side.start + start * side.line)
 
     def _store(
         self,
@@ -326,32 +355,6 @@ class Gemm(Kernel):
     def _lands_in_its_result(self) -> bool:
         """Whether BLAS can write the result itself: nothing follows, and rows have no gaps."""
         return not self.body.calls and self.writes[0].strides[-1] == 1
-
-    def _blas(
-        self,
-        e: Emitter,
-        a: Pointer,
-        b: Pointer,
-        extras: Sequence[Pointer],
-        outs: Sequence[Pointer],
-        scratch: Any,
-    ) -> None:
-        """BLAS makes the sums; what follows goes over them row by row."""
-        p = self.product
-        if self._lands_in_its_result():
-            blas.emit_product(e, (a, p.a), (b, p.b), outs[0], self.writes[0].strides[-2])
-            return
-        sums = Pointer(e, scratch, self.dtype)
-        blas.emit_product(e, (a, p.a), (b, p.b), sums, p.n)
-        whole, rest = divmod(p.n, self.lanes)
-        with e.loop(p.m) as rows:
-            line = sums + rows.index * p.n
-            with e.loop(whole * self.lanes, step=self.lanes) as columns:
-                at = columns.index
-                self._store(e, (line + at).load(self.lanes), rows.index, at, self.lanes, extras, outs)
-            if rest:
-                at = e.index(whole * self.lanes)
-                self._store(e, (line + at).load(self.lanes, rest), rows.index, at, rest, extras, outs)
 
     # ------------------------------------------------------------ text
 

@@ -30,6 +30,8 @@ class Side:
     """Elements from one column to the next."""
     dense: bool = False
     """Whether the last panel is filled up, so that whole vectors may be read."""
+    pack: Callable[[Value, int], None] | None = None
+    """Packs the panel of a number, with so many columns, when its turn comes: all lie at the same place."""
 
 
 Finish = Callable[[Value, Value, Value, int], None]
@@ -58,7 +60,9 @@ def emit_tiles(
     lanes = lanes_of(a.dtype)
 
     def panel(index: Value, start: Value, columns: int) -> None:
-        here = side.start + index * side.panel
+        if side.pack is not None:
+            side.pack(index, columns)
+        here = side.start if side.pack is not None else side.start + index * side.panel
         vectors = -(-columns // lanes)
         for first, rows, count in row_tiles(m, max(1, SUMS // vectors)):
 
@@ -147,23 +151,10 @@ def pack(
     shared: bool = False,
 ) -> Side:
     """Copy a (k, n) operand into panels, the last filled up with zeros; with `shared` each thread its own."""
-    lanes = lanes_of(b.dtype)
-    b_k, b_n = strides
 
     def panel(index: Value, columns: int) -> None:
-        source, target = b + index * (width * b_n), into + index * (width * k)
-        for v in range(width // lanes):
-            part, goal = source + v * lanes * b_n, target + v * lanes
-            count = min(lanes, columns - v * lanes)
-            if b_k == 1 and b_n != 1 and count == lanes and k >= lanes:
-                _pack_across(e, part, b_n, goal, k, width)
-                continue
-            with e.loop(k) as line:
-                if count <= 0:
-                    vector = e.zeros(b.dtype, lanes)
-                else:
-                    vector = load_run(part + line.index * b_k, b_n, lanes, count)
-                (goal + line.index * width).store(vector)
+        source, target = b + index * (width * strides[1]), into + index * (width * k)
+        pack_panel(e, source, strides, k, columns, target, width)
 
     whole = n // width
     if whole:
@@ -173,6 +164,26 @@ def pack(
         with e.last_thread() if shared else nullcontext():
             panel(e.index(whole), n % width)
     return Side(into, width, width, width * k, dense=True)
+
+
+def pack_panel(
+    e: Emitter, b: Pointer, strides: Sequence[int], k: int, columns: int, into: Pointer, width: int
+) -> None:
+    """Copy `columns` columns of k elements into rows of `width`, filled up with zeros."""
+    lanes = lanes_of(b.dtype)
+    b_k, b_n = strides
+    for v in range(width // lanes):
+        part, goal = b + v * lanes * b_n, into + v * lanes
+        count = min(lanes, columns - v * lanes)
+        if b_k == 1 and b_n != 1 and count == lanes and k >= lanes:
+            _pack_across(e, part, b_n, goal, k, width)
+            continue
+        with e.loop(k) as line:
+            if count <= 0:
+                vector = e.zeros(b.dtype, lanes)
+            else:
+                vector = load_run(part + line.index * b_k, b_n, lanes, count)
+            (goal + line.index * width).store(vector)
 
 
 def _pack_across(e: Emitter, source: Pointer, stride: int, target: Pointer, k: int, width: int) -> None:
