@@ -55,13 +55,12 @@ def gradients(model: Module, loss: Loss, batch: Batch, share: float = 1.0) -> tu
 def update(optimizer: Optimizer) -> None:
     """Change the weights by their gradients.
 
-    >>> from tinytorch.nn import Parameter
     >>> from tinytorch.optim import SGD
-    >>> w = Parameter(Tensor([1.0]))
+    >>> w = Tensor([1.0], requires_grad=True)
     >>> (w * 2).sum().backward()
     >>> update(SGD([w], lr=0.25))
     >>> w
-    Parameter([0.5], requires_grad=True)
+    Tensor([0.5], requires_grad=True)
     """
     optimizer.step()
 

@@ -165,13 +165,18 @@ class Segment:
         if kernel.returns:
             with self.builder.if_then(self.builder.icmp_signed("!=", found, I64(0)), likely=False):
                 self.builder.store(I64(1 + at), self._slot(self.layout.status_slot))
+                if self.threaded:  # nobody may still read the inputs, or write the status, when one returns
+                    self._barrier()
                 self._end()
 
     def _wait(self) -> None:
         """Wait until all threads are here, if any has worked since they last were."""
-        if not self._alone:
-            return
-        self._alone = self._only_first = False
+        if self._alone:
+            self._alone = self._only_first = False
+            self._barrier()
+
+    def _barrier(self) -> None:
+        """Wait until all threads are here."""
         builder, threads = self.builder, I64(self.layout.threads)
         counter = self._slot(self.layout.barrier_slot)
         before = builder.atomic_rmw("add", counter, I64(1), "seq_cst")
