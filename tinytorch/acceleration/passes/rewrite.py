@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tinytorch.acceleration.graph import Call, Graph
-from tinytorch.acceleration.trace import Tracer
+from tinytorch.acceleration.tracer import Tracer
 from tinytorch.ops.base import registry
 from tinytorch.ops.context import grad_mode, meta, observe
 from tinytorch.ops.meta import NoData, blank
