@@ -93,3 +93,13 @@ def test_a_plan_of_ones_own_makes_a_program_of_ones_own(workspace: Path) -> None
     assert "ProgramError: memory plan: at step" in said
     assert "share bytes" in said
     assert "right from disk" in run(workspace)
+
+
+def test_whoever_wrote_all_earlier_lessons_is_checked_by_the_same_fusions(workspace: Path) -> None:
+    for lesson in course().lessons[:16]:
+        text = stub_file(lesson)
+        for exercise in lesson.exercises:
+            text = paste(text, exercise, reference(exercise))
+        (workspace / "work" / lesson.work_name).write_text(text, encoding="utf-8")
+    code, said = tito(None, workspace, "check", "16")
+    assert code == 0, said
