@@ -12,8 +12,8 @@ import tinytorch
 
 if "TINYTORCH_CACHE" not in os.environ:  # processes that share the tests get it from the first one
     os.environ["TINYTORCH_CACHE"] = tempfile.mkdtemp(prefix="tinytorch-programs-")
-    os.environ.setdefault("TINYTORCH_CHOICES", "fixed")  # tests of the choice measure, no others
     atexit.register(shutil.rmtree, os.environ["TINYTORCH_CACHE"], ignore_errors=True)
+os.environ.setdefault("TINYTORCH_CHOICES", "fixed")  # tests of the choice measure, no others
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ arguments and attributes with what they were. Here the loops are unrolled: each 
 
 from __future__ import annotations
 
-import linecache
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_COMPARED = 2_000
 """Values of Python that a generated function compares; with more of them there is no short way."""
-_AS_IT_IS = 0x101
+AS_IT_IS = 0x101
 """Of NumPy's flags: rows in order, and aligned."""
 
 Shortcut = Callable[[tuple[Any, ...], bool], Tensor | None]
@@ -53,7 +52,7 @@ def shortcut(situation: Situation, program: Program, positions: list[int]) -> Sh
             "    return None",
             f"a{i} = x{i}._array",
             f"if type(a{i}) is not ndarray or a{i}.dtype is not dtype{i} or a{i}.shape != shape{i}"
-            f" or a{i}.flags.num & {_AS_IT_IS} != {_AS_IT_IS} or id(a{i}) in known:",
+            f" or a{i}.flags.num & {AS_IT_IS} != {AS_IT_IS} or id(a{i}) in known:",
             "    return None",
         ]
     for i in range(1, count):
@@ -71,13 +70,6 @@ def shortcut(situation: Situation, program: Program, positions: list[int]) -> Sh
         "return make(out)",
     ]
     text = "def call(args, grad):\n" + "".join(f"    {line}\n" for line in lines)
-    return _made(text, names)
-
-
-def _made(text: str, names: dict[str, Any]) -> Shortcut:
-    """The function of a text, which tracebacks can show."""
-    file = f"<a call of a program, {id(names):x}>"
-    linecache.cache[file] = len(text), None, text.splitlines(keepends=True), file
-    exec(compile(text, file, "exec"), names)
+    exec(compile(text, "<the short way into a program>", "exec"), names)
     found: Shortcut = names["call"]
     return found

@@ -13,7 +13,7 @@ from tinytorch.acceleration.differentiable import Backward, split
 from tinytorch.acceleration.graph import Graph
 from tinytorch.acceleration.passes import optimise
 from tinytorch.acceleration.runner import Interpreted, Runner, run_program
-from tinytorch.acceleration.shortcut import Shortcut, shortcut
+from tinytorch.acceleration.shortcut import AS_IT_IS, Shortcut, shortcut
 from tinytorch.acceleration.situation import Leaf, Situation, leaf_of
 from tinytorch.acceleration.trace import Traced
 from tinytorch.ops.base import clock, owner, registry
@@ -23,8 +23,6 @@ from tinytorch.tensor import Tensor
 
 MOST_SHORTCUTS = 8
 """Short ways that are made for one program, before its calls take the long one."""
-_AS_IT_IS = 0x101
-"""Of NumPy's flags: rows in order, and aligned."""
 
 
 class Variant:
@@ -114,7 +112,7 @@ class Variant:
         arrays = []
         for position in self._positions:
             array = tensors[position]._array
-            arrays.append(array if array.flags.num & _AS_IT_IS == _AS_IT_IS else np.array(array, order="C"))
+            arrays.append(array if array.flags.num & AS_IT_IS == AS_IT_IS else np.array(array, order="C"))
         if self._bare and not watched:
             return registry.make(runner.run(arrays, clock.now)[0])
         self._take_in(tensors, arrays)

@@ -2,14 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import (
-    at_once,
-    clash,
-    fused_freely,
-    greedy,
-    kernels,
-    random_lives,
-)
+from helpers import at_once, clash, fused_freely, greedy, kernels, random_lives
 
 from tinytorch import compile, nn, optim
 from tinytorch.acceleration.memory import Life, best_gap, overlap, place_buffers, plan_memory

@@ -4,14 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import (
-    fused_freely,
-    graph_of,
-    kernels,
-    named,
-    random_program,
-    results,
-)
+from helpers import fused_freely, graph_of, kernels, named, random_program, results
 
 from tinytorch.acceleration.graph import Call, Graph, describe
 from tinytorch.acceleration.passes.common import merge_equal

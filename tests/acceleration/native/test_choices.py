@@ -152,11 +152,12 @@ def test_a_program_that_calls_blas_runs_in_a_process_that_reads_it_from_disk(own
         "import sys, numpy as np, tinytorch as tt\n"
         "from tinytorch.acceleration.native import choices\n"
         "choices.fastest = lambda times: 'blas'\n"
-        "tt.set_num_threads(1)\n"
         "fast = tt.compile(lambda a, b: a @ b)\n"
         "a = np.arange(8100, dtype='float32').reshape(90, 90) / 8100\n"
         "with tt.no_grad():\n"
         "    assert np.allclose(fast(tt.Tensor(a), tt.Tensor(a)).numpy(), a @ a, rtol=1e-4)\n"
+        "from threadpoolctl import threadpool_info\n"
+        "assert all(p['num_threads'] == 1 for p in threadpool_info() if 'scipy.libs' in p['filepath'])\n"
     )
     for _ in range(2):
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -12,6 +12,7 @@ from llvmlite import ir
 from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.place import Place
 from tinytorch.acceleration.native.values import I8, I32, POINTER, Pointer
+from tinytorch.threads import hold
 
 NAMES = {"float32": "sgemm", "float64": "dgemm"}
 PREFIX = "tinytorch_blas_"
@@ -29,6 +30,7 @@ def register() -> None:
     for name in NAMES.values():
         capsule = cython_blas.__pyx_capi__[name]
         llvm.add_symbol(PREFIX + name, pointer(capsule, name_of(capsule)))
+    hold()  # a program on one thread must not have BLAS take others
 
 
 def wanted_by(content: bytes) -> bool:

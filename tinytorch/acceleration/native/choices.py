@@ -7,6 +7,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ from llvmlite import ir
 from tinytorch.acceleration import cache
 from tinytorch.acceleration.native.engine import Code, entry, object_file
 from tinytorch.acceleration.native.kernels.gemm import Gemm
+from tinytorch.acceleration.native.layout import operands
 from tinytorch.acceleration.native.lower import Lowered
 from tinytorch.acceleration.native.module import Functions
 from tinytorch.acceleration.native.place import Place
-from tinytorch.acceleration.native.values import POINTER
 from tinytorch.ops.spec import Array
 
 VARIABLE = "TINYTORCH_CHOICES"
@@ -49,7 +50,7 @@ def choose(lowered: Lowered, threads: int) -> None:
 
 def _measurable(kernel: Gemm) -> bool:
     """Whether all elements lie behind the first one."""
-    return all(stride >= 0 for place in (*kernel.reads, *kernel.writes) for stride in place.strides)
+    return all(stride >= 0 for place in operands(kernel) for stride in place.strides)
 
 
 def _choice(kernel: Gemm, plans: tuple[str, ...], threads: int) -> str:
@@ -79,48 +80,33 @@ def fastest(times: dict[str, float]) -> str:
 
 def seconds(kernel: Gemm, plans: tuple[str, ...]) -> dict[str, float]:
     """Seconds of a run of each plan: the least of some rounds, in which they take turns."""
-    before = kernel.plan
-    try:
-        code = Code(object_file(_module(kernel, plans)))
-    finally:
-        kernel.plan = before
-    arrays = [_filled(place) for place in (*kernel.reads, *kernel.writes)]
+    ways = {plan: kernel.planned(plan) for plan in plans}
+    code = Code(object_file(_module(ways)))
+    arrays = [_filled(place) for place in operands(kernel)]
+    arrays.append(np.zeros(max(way.scratch for way in ways.values()) + 64, np.uint8))
     runs = {plan: code.function(plan) for plan in plans}
-    room = np.zeros(max(_scratch(kernel, plan) for plan in plans) + 64, np.uint8)
+    repeats = {plan: max(1, int(ROUND_SECONDS / _timed(run, 1, arrays))) for plan, run in runs.items()}
     best = dict.fromkeys(plans, float("inf"))
-    repeats = {plan: max(1, int(ROUND_SECONDS / _timed(run, 1, arrays, room))) for plan, run in runs.items()}
     for _ in range(ROUNDS):
         for plan, run in runs.items():
-            best[plan] = min(best[plan], _timed(run, repeats[plan], arrays, room))
+            best[plan] = min(best[plan], _timed(run, repeats[plan], arrays))
     return best
 
 
-def _scratch(kernel: Gemm, plan: str) -> int:
-    before = kernel.plan
-    kernel.plan = plan
-    nbytes = kernel.scratch
-    kernel.plan = before
-    return nbytes
-
-
-def _timed(run: Any, repeats: int, arrays: list[Array], room: Array) -> float:
+def _timed(run: Callable[..., object], repeats: int, arrays: list[Array]) -> float:
     start = time.perf_counter()
     for _ in range(repeats):
-        run(*arrays, room)
+        run(*arrays)
     return (time.perf_counter() - start) / repeats
 
 
-def _module(kernel: Gemm, plans: tuple[str, ...]) -> Any:
+def _module(ways: Mapping[str, Gemm]) -> Any:
     """A module with a function of (reads, writes, working memory) for each plan."""
     module = ir.Module("choices")
     functions = Functions(module, threaded=False)
-    places = (*kernel.reads, *kernel.writes)
-    for plan in plans:
-        kernel.plan = plan
-        builder, addresses, end = entry(module, plan, len(places) + 1)
-        function = functions.of(kernel)
-        arguments = addresses if kernel.scratch else addresses[:-1]
-        builder.call(function, [builder.bitcast(address, POINTER) for address in arguments])
+    for plan, kernel in ways.items():
+        builder, addresses, end = entry(module, plan, len(operands(kernel)) + 1)
+        builder.call(functions.of(kernel), addresses if kernel.scratch else addresses[:-1])
         end()
     return module
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -133,6 +134,12 @@ class Gemm(Kernel):
     @property
     def scratch(self) -> int:  # type: ignore[override]
         return sum(self._scratch()) * self.dtype.itemsize
+
+    def planned(self, plan: str) -> Gemm:
+        """The same product by another plan."""
+        other = copy.copy(self)
+        other.plan = plan
+        return other
 
     def plans(self) -> tuple[str, ...]:
         """All ways to compute it, the one first that its sizes speak for; which is fastest is measured."""
