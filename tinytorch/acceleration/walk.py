@@ -26,6 +26,8 @@ MOST_BYTES = 1 << 20
 """Of a NumPy array that is compared before each call."""
 MOST_VALUES = 20_000
 """Values that are looked at before each call, and objects that a walk visits."""
+LONGEST = 200
+"""Characters from which a label does not grow: those along a chain of objects would fill the memory."""
 _OURS = "tinytorch"
 _KNOWN = {_OURS, "numpy", "scipy", "numba", *sys.stdlib_module_names}
 _LEAVES = (float, np.generic, np.dtype, slice, range, IOBase, *PLAIN)
@@ -318,7 +320,7 @@ def _is_ours(module: str) -> bool:
 
 
 def _under(label: str, name: Any) -> str:
-    """The name of a part; what a tensor is the key of goes without."""
-    if isinstance(name, Tensor):
+    """The name of a part; what a tensor is the key of goes without, and so does what lies very deep."""
+    if isinstance(name, Tensor) or len(label) > LONGEST:
         return label
     return f"{label}.{name}" if label else str(name)
