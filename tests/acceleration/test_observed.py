@@ -14,6 +14,7 @@ import pytest
 import tinytorch
 from tinytorch import Tensor, models, no_grad
 from tinytorch.acceleration.compiled import compile
+from tinytorch.acceleration.native.engine import Code
 from tinytorch.errors import ShapeError
 from tinytorch.models import GPT, MLP
 from tinytorch.nn import CrossEntropyLoss
@@ -233,6 +234,21 @@ def test_kernel_times_are_those_of_the_run_not_of_the_watching() -> None:
     length = np.median([one.end - one.start for one in passes]) * 1e-9
     assert length > 3 * 0.02
     assert spent < 0.5 * length
+
+
+def test_a_call_that_is_watched_looks_for_no_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast, x = compile(MLP((6, 5))), tinytorch.ones(2, 6)
+    with no_grad():
+        fast(x)
+        OpTimer().run(lambda: fast(x))
+
+        def found(self: Code, name: str) -> Callable[..., object]:
+            raise AssertionError(
+                "to look one up takes longer than a small program, and counted as kernels' time"
+            )
+
+        monkeypatch.setattr(Code, "function", found)
+        OpTimer().run(lambda: fast(x))
 
 
 def test_events_that_come_late_are_noted_as_they_ended(monkeypatch: pytest.MonkeyPatch) -> None:

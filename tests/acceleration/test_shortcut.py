@@ -129,6 +129,24 @@ def test_other_arguments(other: Tensor) -> None:
     close(fast(other), model(other))
 
 
+def test_an_argument_that_the_model_holds_itself(long_ways: list[Variant]) -> None:
+    model, x = Scaled(), tt.randn(3, 6)
+    model.example = x
+    fast = tt.compile(model)
+    for _ in range(3):
+        close(fast(x), model(x))
+    assert fast.__dict__["_last"].shortcut is not None
+    count = len(long_ways)
+    fast(x)
+    assert len(long_ways) == count
+    other = tt.randn(3, 6)
+    for _ in range(2):
+        close(fast(other), model(other))
+    x.assign_(x * 2)
+    for given in (x, other, x):
+        close(fast(given), model(given))
+
+
 def test_arguments_that_are_one_and_those_that_are_two() -> None:
     fast = tt.compile(lambda a, b: a * 2 + b.exp())
     a, b = tt.randn(4), tt.randn(4)

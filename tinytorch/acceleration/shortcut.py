@@ -45,6 +45,8 @@ def shortcut(situation: Situation, program: Program, positions: list[int]) -> Sh
     count = len(situation.kinds)
     lines = [f"if grad is not {situation.grad} or len(args) != {count}:", "    return None"]
     for i, (shape, dtype, wanted, _) in enumerate(situation.kinds):
+        fixed = situation.fixed[i]
+        stranger = f"id(a{i}) in known" if fixed is None else f"id(a{i}) != {fixed}"
         names |= {f"shape{i}": shape, f"dtype{i}": dtype}
         lines += [
             f"x{i} = args[{i}]",
@@ -52,7 +54,7 @@ def shortcut(situation: Situation, program: Program, positions: list[int]) -> Sh
             "    return None",
             f"a{i} = x{i}._array",
             f"if type(a{i}) is not ndarray or a{i}.dtype is not dtype{i} or a{i}.shape != shape{i}"
-            f" or a{i}.flags.num & {AS_IT_IS} != {AS_IT_IS} or id(a{i}) in known:",
+            f" or a{i}.flags.num & {AS_IT_IS} != {AS_IT_IS} or {stranger}:",
             "    return None",
         ]
     for i in range(1, count):

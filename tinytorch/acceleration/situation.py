@@ -45,10 +45,10 @@ class Situation:
         self._outside = list(outside.values())
         self._wanting = [(t, t.requires_grad) for t in self._outside] if traced.recorded else []
         self.known = {id(t._array) for t in self._outside}
-        self._fixed = [id(t._array) if id(t._array) in self.known else None for t in tensors]
-        plain = _is_plain(skeleton) and self.pattern is None and not any(self._fixed)
-        self._count = len(tensors) if plain else -1
-        """How many tensors the arguments are, if they are nothing else, all different, and of no module."""
+        self.fixed = [id(t._array) if id(t._array) in self.known else None for t in tensors]
+        """Of arguments that are found outside too, such as a model's example input: which array they are."""
+        self._count = len(tensors) if _is_plain(skeleton) and self.pattern is None else -1
+        """How many tensors the arguments are, if they are nothing else and all different."""
         positions = {id(t): i for i, t in enumerate(tensors)}
         values = traced.graph.inputs[
             len(traced.positions) :
@@ -75,7 +75,7 @@ class Situation:
                 return False
             array = tensor._array
             kind = array.shape, array.dtype, tensor.requires_grad, type(array)
-            if kind != self.kinds[i] or id(array) in self.known:
+            if kind != self.kinds[i] or self._stranger(i, id(array)):
                 return False
         if self._count > 1 and pattern_of(args) is not None:
             return False
@@ -91,11 +91,14 @@ class Situation:
         """Whether the arguments are the same, whatever Python's state is."""
         if not self.similar(tensors, grad) or self.pattern != pattern_of(tensors):
             return False
-        for tensor, fixed in zip(tensors, self._fixed, strict=True):
-            key = id(tensor._array)
-            if key != fixed if fixed is not None else key in self.known:
-                return False
+        if any(self._stranger(i, id(tensor._array)) for i, tensor in enumerate(tensors)):
+            return False
         return same_tree(skeleton, self.skeleton)
+
+    def _stranger(self, i: int, key: int) -> bool:
+        """Whether an argument, by the id of its array, is one from outside where it was none, or another."""
+        fixed = self.fixed[i]
+        return key in self.known if fixed is None else key != fixed
 
     def similar(self, tensors: Sequence[Tensor], grad: bool) -> bool:
         """Whether the tensors among the arguments have the same shapes and dtypes."""

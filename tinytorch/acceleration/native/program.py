@@ -62,7 +62,7 @@ class Program:
             if self.use_cache:
                 cache.write(fingerprint, content)
         self.code = Code(content)
-        self._counted: Code | None = None
+        self._counted: dict[str, Segment] | None = None
         self.segments: list[Segment | Fallback] = [
             s if isinstance(s, Fallback) else self._segment(self.code.function(s)) for s in self.names
         ]
@@ -167,7 +167,8 @@ class Program:
         if now != self.prepared_at:
             self.refresh(now)
         if self._counted is None:
-            self._counted = Code(self._compiled(counted=True))
+            code = Code(self._compiled(counted=True))
+            self._counted = {name: code.function(name) for name in self.names if isinstance(name, str)}
         steps = self.lowered.steps
         counters, seconds = np.zeros(len(steps), np.int64), np.zeros(len(steps))
         self.table[self.layout.counter_slot] = _address(counters)
@@ -181,7 +182,7 @@ class Program:
                 self._fall_back(name, inputs, outputs)
                 seconds[next(fallbacks)] = (time.perf_counter_ns() - start) * 1e-9
                 continue
-            self._counted.function(name)(self.table, *given, *outputs)
+            self._counted[name](self.table, *given, *outputs)
             native += time.perf_counter_ns() - start
             if self._status[0]:
                 self._refused(inputs)
