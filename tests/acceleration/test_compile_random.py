@@ -14,6 +14,7 @@ import tinytorch as tt
 from tests.acceleration.random_programs import RandomProgram, differ, programs
 from tinytorch.acceleration import compiled
 from tinytorch.acceleration.interpret import interpret
+from tinytorch.acceleration.native import layout
 from tinytorch.acceleration.passes import optimise
 from tinytorch.acceleration.runner import Interpreted
 from tinytorch.acceleration.trace import trace
@@ -21,6 +22,12 @@ from tinytorch.optim import SGD
 from tinytorch.tensor import Tensor
 
 FEW = settings(max_examples=40, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(autouse=True)
+def small_buffers_are_lent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put even the smallest buffers into outputs not yet written, as large programs do with theirs."""
+    monkeypatch.setattr(layout, "WORTH_LENDING", 1)
 
 
 def agree(got: Sequence[Tensor], want: Sequence[Tensor], what: str, tolerance: float = 1e-4) -> None:

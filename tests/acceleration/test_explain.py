@@ -147,7 +147,7 @@ def test_every_call_counts_once(name: str) -> None:
     assert sum(kernel.flops or 0 for kernel in found.kernels) == sum(flops or 0 for flops in work)
     assert len(found.kernels) == sum(isinstance(step, Kernel) for step in case.lowered.steps)
     assert len(found.fallbacks) == len(left)
-    assert found.in_place == len(case.layout.alias)
+    assert (found.in_place, found.lent) == (len(case.layout.alias), len(case.layout.lent))
     assert all(kernel.bytes > 0 for kernel in found.kernels)
 
 

@@ -81,6 +81,8 @@ class Explanation:
     """Copies of weights in the order in which kernels read them."""
     in_place: int = 0
     """Results that overwrite an operand."""
+    lent: int = 0
+    """Values that lie in results which are written after their last use."""
     backward: Explanation | None = None
     reasons: tuple[str, ...] = ()
     """Why calls run eagerly, where some do."""
@@ -172,6 +174,7 @@ def _of_program(program: Planned) -> dict[str, Any]:
         "memory_after": layout.arena_bytes,
         "memory_packed": packed,
         "in_place": len(layout.alias),
+        "lent": len(layout.lent),
     }
 
 
@@ -323,6 +326,9 @@ def _memory(found: Explanation) -> str:
     if found.in_place:
         verb = "overwrites an operand" if found.in_place == 1 else "overwrite an operand"
         items.append(f"{_count(found.in_place, 'result')} {verb}")
+    if found.lent:
+        verb = "lies in a result" if found.lent == 1 else "lie in results"
+        items.append(f"{_count(found.lent, 'value')} {verb} until that is written")
     if found.memory_packed:
         size = words.size(found.memory_packed)
         items.append(

@@ -7,7 +7,6 @@ import hashlib
 from tinytorch.acceleration.cache import compiler_version
 from tinytorch.acceleration.memory import Life, plan_memory, rounded
 from tinytorch.acceleration.native.kernels.kernel import Kernel
-from tinytorch.acceleration.native.kernels.pointwise import Pointwise
 from tinytorch.acceleration.native.lower import Fallback, Lowered, Step
 from tinytorch.acceleration.native.place import Place
 
@@ -25,14 +24,16 @@ class Layout:
                 if lowered.buffers[buffer].kind == "arena":
                     first = lives[buffer].first if buffer in lives else at
                     lives[buffer] = Life(lowered.buffers[buffer].nbytes, first, at)
-        numbers = list(lives)
+        self.lent = _lent(lowered, lives)
+        """Buffers that lie in an output until that is written: its buffer, and their offset in bytes."""
+        kept = {number: life for number, life in lives.items() if number not in self.lent}
         self.scratch = {
             at: s.scratch for at, s in enumerate(lowered.steps) if isinstance(s, Kernel) and s.scratch
         }
         scratch = [Life(self.room(size) * threads, at, at) for at, size in self.scratch.items()]
-        offsets, self.arena_bytes = plan_memory([*lives.values(), *scratch])
-        self.offset = dict(zip(numbers, offsets, strict=False))
-        self.scratch_offset = dict(zip(self.scratch, offsets[len(numbers) :], strict=True))
+        offsets, self.arena_bytes = plan_memory([*kept.values(), *scratch])
+        self.offset = dict(zip(kept, offsets, strict=False))
+        self.scratch_offset = dict(zip(self.scratch, offsets[len(kept) :], strict=True))
         self.unshared_bytes = sum(life.nbytes for life in (*lives.values(), *scratch))
         used = dict.fromkeys(
             self.alias.get(p.buffer, p.buffer) for step in lowered.steps for p in operands(step)
@@ -72,6 +73,9 @@ class Layout:
         number = self.resolve(place.buffer)
         buffer = self.lowered.buffers[number]
         at = place.offset * place.dtype.itemsize
+        if number in self.lent:
+            lender, offset = self.lent[number]
+            number, buffer, at = lender, self.lowered.buffers[lender], at + offset
         if buffer.kind == "arena":
             return "arena", self.offset[number], at
         if buffer.kind == "input":
@@ -91,6 +95,8 @@ class Layout:
         return digest.hexdigest()
 
 
+WORTH_LENDING = 4096
+"""Bytes of a buffer from which it is put into an output, if it can be."""
 _TABLE = ("state", "constant", "packed")
 
 
@@ -102,7 +108,7 @@ def operands(step: Step) -> tuple[Place, ...]:
 
 
 def _in_place(lowered: Lowered) -> dict[int, int]:
-    """Element-wise results that may overwrite an operand which nothing reads afterwards: buffer to buffer."""
+    """Results that may overwrite, one by one, an operand which nothing reads afterwards: by buffer."""
     last: dict[int, int] = {}
     first: dict[int, int] = {}
     for at, step in enumerate(lowered.steps):
@@ -111,13 +117,13 @@ def _in_place(lowered: Lowered) -> dict[int, int]:
             first.setdefault(place.buffer, at)
     alias: dict[int, int] = {}
     for at, step in enumerate(lowered.steps):
-        if not isinstance(step, Pointwise):
+        if isinstance(step, Fallback):
             continue
         for write in step.writes:
             target = lowered.buffers[write.buffer]
             if target.kind != "arena" or first[write.buffer] != at or write.buffer in alias:
                 continue
-            for read in step.reads:
+            for read in step.in_place:
                 source = alias.get(read.buffer, read.buffer)
                 buffer = lowered.buffers[source]
                 taken = {alias.get(w.buffer, w.buffer) for w in step.writes if w is not write}
@@ -140,3 +146,29 @@ def _in_place(lowered: Lowered) -> dict[int, int]:
                     last[source] = last[write.buffer]
                     break
     return alias
+
+
+def _lent(lowered: Lowered, lives: dict[int, Life]) -> dict[int, tuple[int, int]]:
+    """Buffers of the arena that can lie in outputs which are written later, those used longest first."""
+    first: dict[int, int] = {}
+    touched: set[int] = set()
+    for at, step in enumerate(lowered.steps):
+        for place in operands(step):
+            first.setdefault(place.buffer, at)
+            if isinstance(step, Fallback):
+                touched.add(place.buffer)
+    lent: dict[int, tuple[int, int]] = {}
+    for number, buffer in enumerate(lowered.buffers):
+        if buffer.kind != "output" or number not in first:
+            continue
+        guests: list[int] = []
+        for guest in sorted(lives, key=lambda n: lives[n].first - lives[n].last):
+            life = lives[guest]
+            fits = WORTH_LENDING <= life.nbytes <= buffer.nbytes
+            if guest in lent or guest in touched or life.last >= first[number] or not fits:
+                continue
+            offsets, nbytes = plan_memory([lives[n] for n in (*guests, guest)])
+            if nbytes <= buffer.nbytes:
+                guests.append(guest)
+                lent.update({n: (number, at) for n, at in zip(guests, offsets, strict=True)})
+    return lent

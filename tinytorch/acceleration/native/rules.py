@@ -139,7 +139,7 @@ def matrix_product(low: Lowering, call: Call) -> bool:
     return True
 
 
-PREPACKED = 256
+PREPACKED = 48
 """Rows up to which weights are kept in panels. With 64 rows packing at each run took a tenth of it; with many
 it takes little, and a second copy of the weights is spared."""
 

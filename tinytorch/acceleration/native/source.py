@@ -194,9 +194,7 @@ class _Writer:
     def _step(self, at: int, step: Step) -> Iterator[str]:
         yield from self._remark(step)
         for place in operands(step):
-            if place.buffer not in self.declared:
-                self.declared.append(place.buffer)
-                yield from self._declaration(place.buffer, at)
+            yield from self._declared(place.buffer, at)
         if isinstance(step, Fallback):
             yield from self._fallback(step)
         else:
@@ -225,6 +223,12 @@ class _Writer:
                 return f" into {self.prepared.names[buffer.source]}"
         return ""
 
+    def _declared(self, number: int, at: int) -> Iterator[str]:
+        """A line that makes a buffer's variable, if there is none yet."""
+        if number not in self.declared:
+            self.declared.append(number)
+            yield from self._declaration(number, at)
+
     def _declaration(self, number: int, at: int) -> Iterator[str]:
         buffer, base, name = self.lowered.buffers[number], self._base(number), self.variables[number]
         if buffer.kind == "output":
@@ -232,17 +236,24 @@ class _Writer:
         elif buffer.kind == "arena":
             order = memory_order(base)
             shape = tuple(base.shape[i] for i in order)
-            offset = self.layout.offset[self.layout.resolve(number)]
+            root = self.layout.resolve(number)
+            memory, offset = "arena", self.layout.offset.get(root, 0)
+            if root in self.layout.lent:
+                lender, offset = self.layout.lent[root]
+                memory = self.variables[lender]
+                yield from self._declared(lender, at)
             back = tuple(order.index(i) for i in range(len(order)))
             turned = f".transpose{back}" if back != tuple(range(len(back))) else ""
             whose = self._reuse(number, at)
-            yield f'{name} = np.ndarray({shape}, "{base.dtype}", arena, {offset}){turned}{whose}'
+            yield f'{name} = np.ndarray({shape}, "{base.dtype}", {memory}, {offset}){turned}{whose}'
 
     def _reuse(self, number: int, at: int) -> str:
         """Whose memory a buffer takes over."""
         root = self.layout.resolve(number)
         if root != number:
             return f"  # in place of {self.variables[root]}"
+        if root in self.layout.lent:
+            return "  # there until that is written"
         here = self._span(root)
         earlier = [
             (life.last, self.variables[other])

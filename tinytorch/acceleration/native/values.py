@@ -202,6 +202,11 @@ class Pointer:
                 value = Value(e, builder.call(function, [self.ir, mask.ir, ir.Constant(kind, None)]))
         return value.differs(0) if self.dtype.name == "bool" else value
 
+    def fetch(self) -> None:
+        """Bring the line of the cache that lies here to the first level; where none lies, nothing happens."""
+        function = self.emitter.declare("llvm.prefetch.p0", ir.VoidType(), [POINTER, I32, I32, I32])
+        self.emitter.builder.call(function, [self.ir, I32(0), I32(3), I32(1)])
+
     def store(self, value: Value, count: int | None = None) -> None:
         """Write the lanes of `value`, or the first `count` of them."""
         e, builder = self.emitter, self.emitter.builder

@@ -16,13 +16,15 @@ from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.kernels.kernel import Kernel, layout, load_run, nest, shifted, store_run
 from tinytorch.acceleration.native.kernels.pointwise import Body, loop_lines
 from tinytorch.acceleration.native.kernels.tiles import (
+    Ahead,
     Side,
     each,
     emit_tiles,
     pack,
     pack_panel,
+    pack_rows,
     row_tiles,
-    turn_rows,
+    rows_of,
 )
 from tinytorch.acceleration.native.place import Place
 from tinytorch.acceleration.native.values import Pointer, Value, lanes_of
@@ -72,11 +74,11 @@ def packed(b: Array, width: int) -> Array:
 
 @dataclass(frozen=True)
 class Blocks:
-    """How much of a is used at a time: m rows of k elements; `turn` lays them out as rows first."""
+    """How much of a is used at a time: m rows of k elements; `pack`: laid out first as tiles read them."""
 
     m: int
     k: int
-    turn: bool
+    pack: bool
 
     @staticmethod
     def of(p: Product) -> Blocks:
@@ -89,7 +91,9 @@ class Blocks:
         m = p.m if p.m <= most else -(-p.m // -(-p.m // most))
         m = m if m == p.m else -(-m // 6) * 6
         across = p.a.strides[-1] != 1 and p.a.strides[-2] == 1
-        return Blocks(m, k, across and p.m >= 24 and p.n >= 48 and k >= 16)
+        apart = p.a.strides[-2] * size if p.a.strides[-1] == 1 else 0
+        clash = apart > 0 and apart % 4096 == 0 and p.n >= 128  # rows fall into the same sets of the cache
+        return Blocks(m, k, (across or clash) and p.m >= 24 and p.n >= 48 and k >= 16)
 
 
 class Gemm(Kernel):
@@ -186,7 +190,7 @@ class Gemm(Kernel):
         )
 
     def _scratch(self) -> tuple[int, int, int]:
-        """Elements of working memory: b in panels, a block of a in rows, sums between blocks of k."""
+        """Elements of working memory: b in panels, a block of a in tiles, sums between blocks of k."""
         p, blocks = self.product, self.blocks
         if blocks is None:
             return 0, 0, 0
@@ -195,7 +199,7 @@ class Gemm(Kernel):
         if self.plan == "pack":
             panels = width * blocks.k if self.one_by_one else -(-p.n // width) * width * p.k
         sums = p.m * p.n if blocks.k < p.k and self.body.calls else 0
-        return panels, blocks.m * blocks.k if blocks.turn else 0, sums
+        return panels, (blocks.m * blocks.k + self.lanes) if blocks.pack else 0, sums
 
     # ------------------------------------------------------------ the loops
 
@@ -234,14 +238,17 @@ class Gemm(Kernel):
         panels, rows, _ = self._scratch()
         room = Pointer(e, scratch, self.dtype) if self.scratch else a
         side_of = self._side(e, b, room)
-        turned, sums, step = room + panels, room + (panels + rows), p.n
+        most = rows_of(p.width or panel_width(p.m, self.dtype), self.lanes)
+        tiles, sums, step = room + panels, room + (panels + rows), p.n
         if not self.body.calls:
             sums, step = outs[0], self.writes[0].strides[-2]
 
         def rows_block(first: Value, count: int, start: Value, depth: int, opens: bool, closes: bool) -> None:
-            left, strides = a + (first * p.a.strides[-2] + start * p.a.strides[-1]), p.a.strides[-2:]
-            if blocks.turn:
-                left, strides = turn_rows(e, left, strides, count, depth, turned), (depth, 1)
+            left = a + (first * p.a.strides[-2] + start * p.a.strides[-1])
+            strides: Sequence[int] | None = p.a.strides[-2:]
+            if blocks.pack:
+                pack_rows(e, left, p.a.strides[-2:], count, depth, most, tiles)
+                left, strides = tiles, None
 
             def finish(total: Value, row: Value, column: Value, lanes: int) -> None:
                 place = sums + (row * step + column)
@@ -286,16 +293,23 @@ class Gemm(Kernel):
                 def pack_one(index: Value, columns: int) -> None:
                     pack_panel(e, source + index * (width * b_n), (b_k, b_n), depth, columns, room, width)
 
-                return Side(room, width, width, 0, dense=True, pack=pack_one)
+                side = Side(room, width, width, 0, dense=True, pack=pack_one)
+                if b_n == 1:
+                    return replace(side, ahead=Ahead(source, width, b_k))
+                together = b_k == 1 and b_n == depth
+                return replace(side, ahead=Ahead(source, width * b_n, width)) if together else side
 
             return one_by_one
-        if p.width:
-            side = Side(b, width, width, width * p.k, dense=True)
-        elif self.plan == "pack":
-            side = pack(e, b, (b_k, b_n), p.k, p.n, room, width, shared=True)
-        else:
-            side = Side(b, width, b_k, width * b_n, b_n)
-        return lambda start, depth: replace(side, start=side.start + start * side.line)
+        if p.width or self.plan == "pack":
+            if p.width:
+                side = Side(b, width, width, width * p.k, dense=True)
+            else:
+                side = pack(e, b, (b_k, b_n), p.k, p.n, room, width, shared=True)
+            panels = side.start
+            return lambda start, depth: replace(
+                side, start=panels + start * width, ahead=Ahead(panels + start * width, width * p.k, width)
+            )
+        return lambda start, depth: Side(b + start * b_k, width, b_k, width * b_n, b_n)
 
     def _store(
         self,

@@ -12,8 +12,27 @@ from tinytorch.acceleration.native.values import Pointer, Value, lanes_of
 
 SUMS = 12
 """Vectors of sums in a tile: they stay in registers, and four registers are left for operands."""
-UNROLLED = 9
-"""Products that are written one after the other rather than in a loop."""
+CACHE_LINE = 64
+"""Bytes."""
+UNROLLED, TOGETHER = 9, 4
+"""Products that are written one after the other rather than in a loop, and how many in each round of one."""
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """Where the cache fetches panels from: as many lines as a block of k is deep, each a panel wide."""
+
+    start: Pointer
+    panel: int
+    """Elements from one panel to the next."""
+    line: int
+    """Elements from one line to the next."""
+
+    def fetch(self, panel: Value, line: Value, width: int) -> None:
+        """Have one line of a panel brought into the cache."""
+        first = self.start + (panel * self.panel + line * self.line)
+        for column in range(0, width, CACHE_LINE // first.dtype.itemsize):
+            (first + column).fetch()
 
 
 @dataclass(frozen=True)
@@ -32,6 +51,8 @@ class Side:
     """Whether the last panel is filled up, so that whole vectors may be read."""
     pack: Callable[[Value, int], None] | None = None
     """Packs the panel of a number, with so many columns, when its turn comes: all lie at the same place."""
+    ahead: Ahead | None = None
+    """Where to find the next panel: it is fetched while this one is used, if that takes long enough."""
 
 
 Finish = Callable[[Value, Value, Value, int], None]
@@ -44,7 +65,7 @@ def emit_tiles(
     n: int,
     k: int | Value,
     a: Pointer,
-    strides: Sequence[int],
+    strides: Sequence[int] | None,
     side: Side,
     finish: Finish,
     *,
@@ -54,8 +75,8 @@ def emit_tiles(
 ) -> None:
     """All tiles of an (m, k) by (k, n) product: `strides` are those of a, from row to row and from k to k.
 
-    `panels` limits the columns to so many panels, which must be whole; `first_row` counts rows from there.
-    With `shared` each thread computes its own panels.
+    No strides: a lies in tiles, as `pack_rows` leaves them. `panels` limits the columns to so many panels,
+    which must be whole; `first_row` counts rows from there. With `shared` each thread computes its own panels.
     """
     lanes = lanes_of(a.dtype)
 
@@ -64,12 +85,24 @@ def emit_tiles(
             side.pack(index, columns)
         here = side.start if side.pack is not None else side.start + index * side.panel
         vectors = -(-columns // lanes)
-        for first, rows, count in row_tiles(m, max(1, SUMS // vectors)):
+        most = rows_of(columns if strides else side.width, lanes)
+        for first, rows, count in row_tiles(m, most):
 
             def tile(row: Value, rows: int = rows) -> None:
-                tops = [a + (row + r) * strides[0] for r in range(rows)]
+                def fetch(at: Value) -> None:
+                    """The next panel's lines, in equal shares over all tiles: each once in m * k steps."""
+                    assert side.ahead is not None, "called only then"
+                    line = ((row * k + at * rows) * ((1 << 20) // m)) >> 20
+                    side.ahead.fetch(index + 1, line, side.width)
+
+                if strides:
+                    tops, step = [a + (row + r) * strides[0] for r in range(rows)], strides[1]
+                else:
+                    tops, step = [a + (row * k + r) for r in range(rows)], rows
                 counts = [min(lanes, columns - v * lanes) for v in range(vectors)]
-                sums = tile_sums(e, tops, strides[1], here, side, counts, k)
+                sums = tile_sums(
+                    e, tops, step, here, side, counts, k, fetch if side.ahead and m > most else None
+                )
                 for r, line in enumerate(sums):
                     for v, total in enumerate(line):
                         at = row + r if first_row is None else row + r + first_row
@@ -90,6 +123,11 @@ def emit_tiles(
             panel(e.index(whole), e.index(whole * side.width), n % side.width)
 
 
+def rows_of(columns: int, lanes: int) -> int:
+    """How many rows a tile of so many columns has at most."""
+    return max(1, SUMS // -(-columns // lanes))
+
+
 def tile_sums(
     e: Emitter,
     tops: Sequence[Pointer],
@@ -98,10 +136,11 @@ def tile_sums(
     side: Side,
     counts: Sequence[int],
     k: int | Value,
+    fetch: Callable[[Value], None] | None = None,
 ) -> list[list[Value]]:
     """The sums of a tile: for each row, whose a begins at its top, vectors of `counts` columns."""
     zeros = [e.zeros(b.dtype, lanes_of(b.dtype))] * (len(tops) * len(counts))
-    sums = add_products(e, tops, step, b, side, counts, k, zeros)
+    sums = add_products(e, tops, step, b, side, counts, k, zeros, fetch)
     return [sums[r * len(counts) : (r + 1) * len(counts)] for r in range(len(tops))]
 
 
@@ -114,11 +153,14 @@ def add_products(
     counts: Sequence[int],
     k: int | Value,
     sums: Sequence[Value],
+    fetch: Callable[[Value], None] | None = None,
 ) -> list[Value]:
     """The sums of a tile, row after row, with k more products added to each; few are not in a loop."""
     lanes, vectors = lanes_of(b.dtype), len(counts)
 
     def add(index: Value, sums: Sequence[Value]) -> list[Value]:
+        if fetch is not None:
+            fetch(index)
         line = b + index * side.line
         right = [
             load_run(line + v * lanes * side.step, side.step, lanes, None if side.dense else counts[v])
@@ -134,9 +176,20 @@ def add_products(
         for i in range(k):
             sums = add(e.index(i), sums)
         return list(sums)
-    with e.loop(k, sums) as loop:
-        loop.carry(add(loop.index, loop.carried))
-    return loop.results
+    whole = k // TOGETHER * TOGETHER if isinstance(k, int) else 0
+    if not whole:
+        with e.loop(k, sums) as loop:
+            loop.carry(add(loop.index, loop.carried))
+        return loop.results
+    with e.loop(whole, sums, step=TOGETHER) as loop:
+        part = loop.carried
+        for i in range(TOGETHER):
+            part = add(loop.index + i, part)
+        loop.carry(part)
+    part = loop.results
+    for i in range(whole, int(k)):
+        part = add(e.index(i), part)
+    return part
 
 
 def pack(
@@ -201,26 +254,40 @@ def _pack_across(e: Emitter, source: Pointer, stride: int, target: Pointer, k: i
         square(e.index(k - lanes))  # some lines twice
 
 
-def turn_rows(e: Emitter, a: Pointer, strides: Sequence[int], rows: int, k: int, into: Pointer) -> Pointer:
-    """A block of a, whose rows lie across memory, as rows: (rows, k)."""
-    lanes = lanes_of(a.dtype)
+def pack_rows(
+    e: Emitter, a: Pointer, strides: Sequence[int], m: int, k: int, most: int, into: Pointer
+) -> None:
+    """Copy an (m, k) operand into tiles of at most `most` rows: (k, rows) each, as a tile reads them.
 
-    def square(row: Value, at: Value) -> None:
-        lines = [(a + (row + (at + i) * strides[1])).load(lanes) for i in range(lanes)]
-        for i, line in enumerate(e.turned(lines)):
-            (into + ((row + i) * k + at)).store(line)
+    Whole vectors are stored; what one spills lies where the next goes, and behind the last must be room.
+    """
+    lanes, (a_m, a_k) = lanes_of(a.dtype), strides
+    for first, rows, count in row_tiles(m, most):
 
-    def line_of_squares(row: Value) -> None:
-        with e.loop(k // lanes * lanes, step=lanes) as loop:
-            square(row, loop.index)
-        if k % lanes:
-            square(row, e.index(k - lanes))
+        def tile(row: Value, rows: int = rows) -> None:
+            source, goal = a + row * a_m, into + row * k
 
-    with e.loop(rows // lanes * lanes, step=lanes) as loop:
-        line_of_squares(loop.index)
-    if rows % lanes:
-        line_of_squares(e.index(rows - lanes))
-    return into
+            def columns(at: Value) -> None:
+                """As many k at a time as a vector holds of a row, or one where rows lie beside each other."""
+                parts = []
+                for r in range(0, rows, lanes):
+                    here = source + (at * a_k + r * a_m)
+                    if a_m == 1:
+                        parts.append([here.load(lanes, rows - r)])
+                    else:
+                        lines = [here + min(i, rows - r - 1) * a_m for i in range(lanes)]
+                        parts.append(e.turned([line.load(lanes) for line in lines]))
+                for i, column in enumerate(zip(*parts, strict=True)):
+                    for r, part in zip(range(0, rows, lanes), column, strict=True):
+                        (goal + ((at + i) * rows + r)).store(part)
+
+            step = 1 if a_m == 1 else lanes
+            with e.loop(k // step * step, step=step) as loop:
+                columns(loop.index)
+            if k % step:
+                columns(e.index(k - step))
+
+        each(e, first, rows, count, tile)
 
 
 def row_tiles(m: int, most: int) -> list[tuple[int, int, int]]:
