@@ -39,7 +39,7 @@ journey: $(RUN)  ## train an MLP, a CNN and a GPT on real data and see where the
 	$(BIN)/tito journey $(ARGS)
 
 test: $(DEV)  ## all tests but the peers', the examples in docstrings, and coverage of at least 90 %
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --ignore=tests/peers --cov --cov-report=term --cov-fail-under=90 $(ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --ignore=tests/peers --cov --cov-report=term --cov-fail-under=90 $(ARGS)
 
 check: $(DEV)  ## format, lint, types and the order of the lessons
 	$(BIN)/ruff format --check .

@@ -13,6 +13,8 @@ from tests.journey.html_check import Page
 from tests.journey.scales import TINY
 from tinytorch import console, models
 from tinytorch.cli.main import run
+from tinytorch.journey import run as journey_run
+from tinytorch.journey.train import Train
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAM = """
@@ -57,7 +59,10 @@ def test_a_run_ends_with_figures_and_the_place_of_the_report(
     assert picture.read_text(encoding="utf-8").startswith("<svg")
 
 
-def test_seeds_are_told_apart(tiny: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_seeds_are_told_apart(
+    tiny: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journey_run, "STAGES", [Train()])
     found = []
     for seed, name in (("1", "a"), ("1", "b"), ("2", "c")):
         assert run(["-q", "journey", "mlp", "--seed", seed, "--out", str(tmp_path / name)]) == 0

@@ -76,7 +76,7 @@ def emit_tiles(
     """All tiles of an (m, k) by (k, n) product: `strides` are those of a, from row to row and from k to k.
 
     No strides: a lies in tiles, as `pack_rows` leaves them. `panels` limits the columns to so many panels,
-    which must be whole; `first_row` counts rows from there. With `shared` each thread computes its own panels.
+    which must be whole; `first_row` counts rows from there. With `shared` each thread has its own panels.
     """
     lanes = lanes_of(a.dtype)
 
@@ -176,18 +176,18 @@ def add_products(
         for i in range(k):
             sums = add(e.index(i), sums)
         return list(sums)
-    whole = k // TOGETHER * TOGETHER if isinstance(k, int) else 0
-    if not whole:
+    if not isinstance(k, int):
         with e.loop(k, sums) as loop:
             loop.carry(add(loop.index, loop.carried))
         return loop.results
+    whole = k // TOGETHER * TOGETHER
     with e.loop(whole, sums, step=TOGETHER) as loop:
         part = loop.carried
         for i in range(TOGETHER):
             part = add(loop.index + i, part)
         loop.carry(part)
     part = loop.results
-    for i in range(whole, int(k)):
+    for i in range(whole, k):
         part = add(e.index(i), part)
     return part
 
