@@ -138,8 +138,14 @@ def test_reductions_over_any_axes_of_any_layout(shape: list[int], data: st.DataO
     keep = data.draw(st.booleans())
     a = normal(*shape)
     _, (found,) = compiled(lambda x: getattr(x.permute(*order) * 2.0, name)(axes, keep), a)
-    expected = getattr(a.astype(float).transpose(order) * 2, name)(tuple(axes), keepdims=keep)
-    assert_close(found, np.asarray(expected))
+    wide = a.astype(float).transpose(order) * 2
+    expected = np.asarray(getattr(wide, name)(tuple(axes), keepdims=keep))
+    assert found.shape == expected.shape
+    # a sum may cancel: what rounding costs goes with the magnitudes that are added
+    magnitude = (
+        np.abs(expected) if name in ("max", "min") else getattr(abs(wide), name)(tuple(axes), keepdims=keep)
+    )
+    assert (np.abs(found - expected) <= 1e-6 * magnitude).all()
 
 
 def test_reductions_keep_nan() -> None:

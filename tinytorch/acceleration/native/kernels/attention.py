@@ -12,7 +12,14 @@ from llvmlite import ir
 from tinytorch.acceleration.graph import Call
 from tinytorch.acceleration.native import mathematics as m
 from tinytorch.acceleration.native.emit import Emitter
-from tinytorch.acceleration.native.kernels.kernel import Kernel, layout, load_run, shifted, store_run
+from tinytorch.acceleration.native.kernels.kernel import (
+    Kernel,
+    all_shifted,
+    layout,
+    load_run,
+    shifted,
+    store_run,
+)
 from tinytorch.acceleration.native.kernels.tiles import Side, emit_tiles, pack
 from tinytorch.acceleration.native.place import Place
 from tinytorch.acceleration.native.values import I64, Pointer, Value, lanes_of
@@ -67,12 +74,8 @@ class AttentionHeads(Heads):
         keys = Pointer(e, scratch, self.dtype)
         scores = keys + self.wide * self.d
         with self._heads(e) as index:
-            q, k, v, *mask = (
-                shifted(p, index, place.strides[:2]) for p, place in zip(reads, self.reads, strict=True)
-            )
-            outs = [
-                shifted(p, index, place.strides[:2]) for p, place in zip(writes, self.writes, strict=True)
-            ]
+            q, k, v, *mask = all_shifted(reads, self.reads, index)
+            outs = all_shifted(writes, self.writes, index)
             across = pack(
                 e, k, (self.reads[1].strides[3], self.reads[1].strides[2]), self.d, self.s, keys, self.width
             )
@@ -270,12 +273,8 @@ class AttentionGradHeads(Heads):
         values = Pointer(e, scratch, self.dtype)
         ds = values + self.wide * self.e
         with self._heads(e) as index:
-            g, q, k, v, p = (
-                shifted(x, index, place.strides[:2]) for x, place in zip(reads, self.reads, strict=True)
-            )
-            dq, dk, dv = (
-                shifted(x, index, place.strides[:2]) for x, place in zip(writes, self.writes, strict=True)
-            )
+            g, q, k, v, p = all_shifted(reads, self.reads, index)
+            dq, dk, dv = all_shifted(writes, self.writes, index)
             g_at, q_at, k_at, v_at, p_at = (place.strides[2:] for place in self.reads)
             dq_at, dk_at, dv_at = (place.strides[2:] for place in self.writes)
             self._product(e, self.s, self.e, self.t, p, p_at[::-1], self._columns(g, g_at), dv, dv_at)

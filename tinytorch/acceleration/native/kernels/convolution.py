@@ -9,7 +9,15 @@ from typing import Any
 from tinytorch.acceleration.graph import Call
 from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.kernels.frames import Frame, Windows
-from tinytorch.acceleration.native.kernels.kernel import Kernel, layout, load_run, nest, shifted, store_run
+from tinytorch.acceleration.native.kernels.kernel import (
+    Kernel,
+    all_shifted,
+    layout,
+    load_run,
+    nest,
+    shifted,
+    store_run,
+)
 from tinytorch.acceleration.native.kernels.pointwise import Body
 from tinytorch.acceleration.native.kernels.tiles import SUMS, Side, add_products, each, row_tiles
 from tinytorch.acceleration.native.place import Place
@@ -61,14 +69,9 @@ class Convolve(Kernel):
         groups, panels = self.reads[1].shape[:2]
         outputs = self.o // groups
         with e.shared_loop(self.n) as image:
-            x, *extras = (
-                shifted(p, [image.index], place.strides[:1])
-                for p, place in zip((reads[0], *reads[2:]), (self.reads[0], *self.reads[2:]), strict=True)
-            )
-            outs = [
-                shifted(p, [image.index], place.strides[:1])
-                for p, place in zip(writes, self.writes, strict=True)
-            ]
+            given = self.reads[0], *self.reads[2:]
+            x, *extras = all_shifted((reads[0], *reads[2:]), given, [image.index])
+            outs = all_shifted(writes, self.writes, [image.index])
             framed = self.frame.load(e, x, room)
             size = math.prod(self.reads[1].shape[2:])
             with e.loop(groups) as group:

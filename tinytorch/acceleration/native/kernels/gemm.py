@@ -13,7 +13,15 @@ import numpy as np
 from tinytorch.acceleration.graph import Call
 from tinytorch.acceleration.native import blas
 from tinytorch.acceleration.native.emit import Emitter
-from tinytorch.acceleration.native.kernels.kernel import Kernel, layout, load_run, nest, shifted, store_run
+from tinytorch.acceleration.native.kernels.kernel import (
+    Kernel,
+    all_shifted,
+    layout,
+    load_run,
+    nest,
+    shifted,
+    store_run,
+)
 from tinytorch.acceleration.native.kernels.pointwise import Body, loop_lines
 from tinytorch.acceleration.native.kernels.tiles import (
     Ahead,
@@ -205,17 +213,10 @@ class Gemm(Kernel):
 
     def emit(self, e: Emitter, reads: Sequence[Pointer], writes: Sequence[Pointer], scratch: Any) -> None:
         p = self.product
-        depth = len(p.batch)
         with nest(e, p.batch) as indices:
-            a, *extras = (
-                shifted(q, indices, place.strides[:depth])
-                for q, place in zip((reads[0], *reads[2:]), (self.reads[0], *self.reads[2:]), strict=True)
-            )
-            b = reads[1] if p.width else shifted(reads[1], indices, p.b.strides[:depth])
-            outs = [
-                shifted(q, indices, place.strides[:depth])
-                for q, place in zip(writes, self.writes, strict=True)
-            ]
+            a, *extras = all_shifted((reads[0], *reads[2:]), (self.reads[0], *self.reads[2:]), indices)
+            b = reads[1] if p.width else shifted(reads[1], indices, p.b.strides[: len(indices)])
+            outs = all_shifted(writes, self.writes, indices)
             if self.plan == "dot":
                 self._dot(e, a, b, extras, outs)
             elif self.plan == "blas":

@@ -76,6 +76,14 @@ def shifted(pointer: Pointer, indices: Sequence[Value], strides: Sequence[int]) 
     return pointer
 
 
+def all_shifted(
+    pointers: Sequence[Pointer], places: Sequence[Place], indices: Sequence[Value]
+) -> list[Pointer]:
+    """The pointer of each place moved to an index of its first axes."""
+    first = len(indices)
+    return [shifted(p, indices, place.strides[:first]) for p, place in zip(pointers, places, strict=True)]
+
+
 def load_run(pointer: Pointer, stride: int, lanes: int, count: int | None = None) -> Value:
     """The next `lanes` elements that lie `stride` apart; those from `count` on are zeros."""
     if lanes == 1:

@@ -11,7 +11,15 @@ from tinytorch.acceleration.graph import Call
 from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.kernels.frames import Frame, Windows
 from tinytorch.acceleration.native.kernels.gemm import packed
-from tinytorch.acceleration.native.kernels.kernel import Kernel, layout, load_run, nest, shifted, store_run
+from tinytorch.acceleration.native.kernels.kernel import (
+    Kernel,
+    all_shifted,
+    layout,
+    load_run,
+    nest,
+    shifted,
+    store_run,
+)
 from tinytorch.acceleration.native.kernels.lookup import along
 from tinytorch.acceleration.native.kernels.pointwise import Body
 from tinytorch.acceleration.native.kernels.tiles import Side, emit_tiles
@@ -83,14 +91,9 @@ class Winograd(Kernel):
         sums = patches + 16 * self.tiles * self.c
         self.frame.begin(e, room)
         with e.shared_loop(self.n) as image:
-            x, *extras = (
-                shifted(p, [image.index], place.strides[:1])
-                for p, place in zip((reads[0], *reads[2:]), (self.reads[0], *self.reads[2:]), strict=True)
-            )
-            outs = [
-                shifted(p, [image.index], place.strides[:1])
-                for p, place in zip(writes, self.writes, strict=True)
-            ]
+            given = self.reads[0], *self.reads[2:]
+            x, *extras = all_shifted((reads[0], *reads[2:]), given, [image.index])
+            outs = all_shifted(writes, self.writes, [image.index])
             framed = self.frame.load(e, x, room)
 
             def block(first: Value, rows: int) -> None:
