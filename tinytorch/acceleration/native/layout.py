@@ -24,7 +24,7 @@ class Layout:
                 if lowered.buffers[buffer].kind == "arena":
                     first = lives[buffer].first if buffer in lives else at
                     lives[buffer] = Life(lowered.buffers[buffer].nbytes, first, at)
-        self.lent = _lent(lowered, lives)
+        self.lent = _lent(lowered, lives, self.alias)
         """Buffers that lie in an output until that is written: its buffer, and their offset in bytes."""
         kept = {number: life for number, life in lives.items() if number not in self.lent}
         self.scratch = {
@@ -117,7 +117,7 @@ def _in_place(lowered: Lowered) -> dict[int, int]:
             first.setdefault(place.buffer, at)
     alias: dict[int, int] = {}
     for at, step in enumerate(lowered.steps):
-        if isinstance(step, Fallback):
+        if isinstance(step, Fallback) or not step.overwrites:
             continue
         for write in step.writes:
             target = lowered.buffers[write.buffer]
@@ -148,7 +148,7 @@ def _in_place(lowered: Lowered) -> dict[int, int]:
     return alias
 
 
-def _lent(lowered: Lowered, lives: dict[int, Life]) -> dict[int, tuple[int, int]]:
+def _lent(lowered: Lowered, lives: dict[int, Life], alias: dict[int, int]) -> dict[int, tuple[int, int]]:
     """Buffers of the arena that can lie in outputs which are written later, those used longest first."""
     first: dict[int, int] = {}
     touched: set[int] = set()
@@ -156,7 +156,7 @@ def _lent(lowered: Lowered, lives: dict[int, Life]) -> dict[int, tuple[int, int]
         for place in operands(step):
             first.setdefault(place.buffer, at)
             if isinstance(step, Fallback):
-                touched.add(place.buffer)
+                touched.add(alias.get(place.buffer, place.buffer))
     lent: dict[int, tuple[int, int]] = {}
     for number, buffer in enumerate(lowered.buffers):
         if buffer.kind != "output" or number not in first:

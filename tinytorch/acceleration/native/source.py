@@ -237,11 +237,12 @@ class _Writer:
             order = memory_order(base)
             shape = tuple(base.shape[i] for i in order)
             root = self.layout.resolve(number)
-            memory, offset = "arena", self.layout.offset.get(root, 0)
             if root in self.layout.lent:
                 lender, offset = self.layout.lent[root]
                 memory = self.variables[lender]
                 yield from self._declared(lender, at)
+            else:
+                memory, offset = "arena", self.layout.offset[root]
             back = tuple(order.index(i) for i in range(len(order)))
             turned = f".transpose{back}" if back != tuple(range(len(back))) else ""
             whose = self._reuse(number, at)

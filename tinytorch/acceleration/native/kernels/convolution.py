@@ -54,6 +54,8 @@ class Convolve(Kernel):
         self.width, self.c = filters.shape[5], filters.shape[4]
         self.scratch = self.frame.nbytes
 
+    overwrites = True
+
     @property
     def in_place(self) -> tuple[Place, ...]:
         return self.reads[2:]

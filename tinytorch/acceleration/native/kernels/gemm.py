@@ -101,7 +101,8 @@ class Blocks:
         across = p.a.strides[-1] != 1 and p.a.strides[-2] == 1
         apart = p.a.strides[-2] * size if p.a.strides[-1] == 1 else 0
         clash = apart > 0 and apart % 4096 == 0 and p.n >= 128  # rows fall into the same sets of the cache
-        return Blocks(m, k, (across or clash) and p.m >= 24 and p.n >= 48 and k >= 16)
+        least = p.k - (parts - 1) * k
+        return Blocks(m, k, (across or clash) and p.m >= 24 and p.n >= 48 and least >= 16)
 
 
 class Gemm(Kernel):
@@ -181,6 +182,8 @@ class Gemm(Kernel):
         if p.a.strides[-1] == 1 and p.b.strides[-2] == 1 and p.k >= 2 * self.lanes and p.m <= 48:
             return "dot"
         return "pack" if p.m > 2 else "direct"
+
+    overwrites = True
 
     @property
     def in_place(self) -> tuple[Place, ...]:

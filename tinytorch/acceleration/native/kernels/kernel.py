@@ -32,8 +32,11 @@ class Kernel(ABC):
 
     @property
     def in_place(self) -> tuple[Place, ...]:
-        """Reads that a write may replace where they lie: each element is read just before it is written."""
+        """Reads that may lie where a write lies: each element is read just before it is written."""
         return ()
+
+    overwrites: bool = False
+    """Whether any result may lie where any of `in_place` does: an element is read before it is written."""
 
     returns: bool = False
     """Whether the function returns a number, which ends the program unless it is 0."""

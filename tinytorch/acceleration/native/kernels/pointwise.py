@@ -84,6 +84,8 @@ class Pointwise(Kernel):
         self.reads = tuple(place.broadcast(shape) for place in reads)
         self.writes = tuple(writes)
 
+    overwrites = True
+
     @property
     def in_place(self) -> tuple[Place, ...]:
         return self.reads

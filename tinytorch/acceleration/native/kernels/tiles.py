@@ -90,7 +90,7 @@ def emit_tiles(
 
             def tile(row: Value, rows: int = rows) -> None:
                 def fetch(at: Value) -> None:
-                    """The next panel's lines, in equal shares over all tiles: each once in m * k steps."""
+                    """Fetch what is due of the next panel: all of its lines by the end of the last tile."""
                     assert side.ahead is not None, "called only then"
                     line = ((row * k + at * rows) * ((1 << 20) // m)) >> 20
                     side.ahead.fetch(index + 1, line, side.width)
