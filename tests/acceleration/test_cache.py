@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.ordinary_user import folder_of_an_ordinary_user, needs_permissions, permissions
 from tinytorch import Tensor, no_grad
 from tinytorch.acceleration import cache
 from tinytorch.acceleration.native import engine
@@ -320,18 +321,17 @@ def test_a_folder_that_is_a_file_loses_the_caching_only(
     assert file.read_text() == "in the way"
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write into every folder")
-def test_a_folder_that_may_only_be_read_still_serves(folder: Path) -> None:
-    program_of(scaled)
-    (path,) = folder.iterdir()
-    folder.chmod(0o500)
-    try:
-        assert program_of(scaled).from_disk
-        assert cache.write(NAME, b"code") is False
-        path.write_bytes(b"damaged")
-        assert not program_of(scaled).from_disk
-    finally:
-        folder.chmod(0o700)
+@needs_permissions
+def test_a_folder_that_may_only_be_read_still_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    with folder_of_an_ordinary_user() as folder:
+        monkeypatch.setenv(cache.VARIABLE, str(folder))
+        program_of(scaled)
+        (path,) = folder.iterdir()
+        with permissions(folder, 0o500):
+            assert program_of(scaled).from_disk
+            assert cache.write(NAME, b"code") is False
+            path.write_bytes(b"damaged")
+            assert not program_of(scaled).from_disk
 
 
 def test_a_file_whose_time_or_place_cannot_be_changed_still_serves(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ordinary_user import folder_of_an_ordinary_user, needs_permissions, permissions
 from tinytorch import console
 from tinytorch.acceleration import cache
 from tinytorch.cli.cache import age
@@ -146,15 +147,16 @@ def test_a_program_that_cannot_be_removed(folder: Path, capsys: pytest.CaptureFi
     assert shown.err.count("\n") == 1
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read every folder")
-def test_a_folder_that_may_not_be_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    keep(1, 1024, 0)
-    folder.chmod(0)
-    try:
-        assert run(["cache", "list"]) == 1
+@needs_permissions
+def test_a_folder_that_may_not_be_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with folder_of_an_ordinary_user() as folder:
+        monkeypatch.setenv(cache.VARIABLE, str(folder))
+        keep(1, 1024, 0)
+        with permissions(folder, 0):
+            assert run(["cache", "list"]) == 1
         assert "cannot be read" in capsys.readouterr().err
-    finally:
-        folder.chmod(0o700)
 
 
 def test_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
