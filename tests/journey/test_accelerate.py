@@ -32,8 +32,6 @@ from tinytorch.random import Generator
 from tinytorch.tensor import Tensor
 from tinytorch.training.recipes import recipe_for
 
-pytestmark = pytest.mark.xdist_group("accelerate")  # one worker: what all look at is compiled once
-
 pytest.importorskip("llvmlite")
 CONFIG = {"mlp": {"sizes": (784, 32, 10)}, "gpt": TEXT["config"]}
 DATA = {"mlp": "fashion", "gpt": "pydocs"}

@@ -21,8 +21,6 @@ from tinytorch.journey.language import excerpt
 from tinytorch.journey.train import Train
 from tinytorch.models import pretrained
 
-pytestmark = pytest.mark.xdist_group("journey")  # one worker: the journey that all look at is taken once
-
 ALL = ("mlp", "cnn", "gpt")
 
 

@@ -128,10 +128,15 @@ def lesson(tmp_path: Path) -> Path:
 
 
 def _gate(lesson: Path, *options: str) -> tuple[int, str]:
+    """Run the gate; the package's bytecode is kept from one run to the next."""
     done = subprocess.run(
         [sys.executable, "-m", "tinytorch.learn.gate", *options],
         cwd=ROOT,
-        env={**os.environ, "TITO_LESSONS": str(lesson.parent)},
+        env={
+            **os.environ,
+            "TITO_LESSONS": str(lesson.parent),
+            "PYTHONPYCACHEPREFIX": str(lesson.parents[1] / "bytecode"),
+        },
         capture_output=True,
         text=True,
     )

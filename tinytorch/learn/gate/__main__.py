@@ -17,7 +17,7 @@ from tinytorch.errors import LearnError
 from tinytorch.learn.checks import seed_of_the_day
 from tinytorch.learn.course import course
 from tinytorch.learn.gate.forks import warm_up
-from tinytorch.learn.gate.gate import PARTS, Gate, Verdict, run_gate
+from tinytorch.learn.gate.gate import OF_FILES, PARTS, Gate, Verdict, run_gate
 
 
 @click.command()
@@ -44,7 +44,8 @@ def main(
     whole = course()
     chosen = [whole.lesson(name) for name in lessons] or list(whole.lessons)
     with tempfile.TemporaryDirectory() as folder:
-        warm_up(Path(folder, "bytecode"))
+        if set(parts) - set(OF_FILES):
+            warm_up(Path(folder, "bytecode"))
         gate = Gate(whole, chosen, seed_of_the_day() if seed is None else seed, exercise, Path(folder))
         with console.get().progress(None, "gate", "runs") as bar:
             run_gate(gate, parts, jobs or os.cpu_count() or 1, lambda: bar.update(bar.done + 1))

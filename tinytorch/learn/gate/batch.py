@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import inspect
 import os
@@ -35,6 +36,7 @@ class Batch:
         """Run the checks once on the reference, then on each mutant."""
         from tinytorch.learn.checks import event
 
+        gc.freeze()  # a collection in a fork would otherwise copy every page that holds an object
         begun = time.monotonic()
         if self._in_fork(session, lambda: True, 60.0) != "survived":
             raise pytest.UsageError("the reference does not pass")

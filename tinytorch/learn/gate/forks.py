@@ -50,9 +50,10 @@ class _Running:
 def warm_up(folder: Path) -> None:
     """Import what every run needs, so that forks have it already, and hold BLAS to one thread.
 
-    `folder`: where the package's bytecode is kept, so that no fork compiles what another did.
+    `folder`: where the package's bytecode is kept, so that no fork compiles what another did, unless
+    PYTHONPYCACHEPREFIX names another place.
     """
-    sys.pycache_prefix = str(folder)
+    sys.pycache_prefix = sys.pycache_prefix or str(folder)
     compileall.compile_dir(Path(graft.__file__).parents[1], quiet=2)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     from threadpoolctl import threadpool_limits

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tinytorch.errors import LearnError
 from tinytorch.learn.checks import Report, task_for
@@ -26,7 +27,9 @@ from tinytorch.learn.work import Piece, functions, parse, pieces_of
 KILLED = 0.9  # of the generated mutants, at least
 LINES = 25  # of an exercise's body, about: a few more are let pass
 MORE_SEEDS = 2  # on which the reference and the alternatives are run besides the day's
-PARTS = ("form", "readme", "reference", "stubs", "alternatives", "mutants", "later", "empty", "generated")
+OF_FILES = ("form", "readme")  # parts that run no checks
+WRONG = ("mutants", "empty", "generated")  # parts of which each answer is wrong; an exercise's run together
+PARTS = (*OF_FILES, "reference", "stubs", "alternatives", "later", *WRONG)
 
 
 @dataclass
@@ -136,36 +139,56 @@ class Gate:
                     lesson, "alternatives", pieces, True, f"{path.name}, seed {seed}", seed=seed, stop=False
                 )
 
-    def mutants(self, lesson: Lesson) -> Iterator[Job]:
-        """Wrong answers fail."""
-        for path in _files(lesson, "mutants"):
-            pieces = _pieces(lesson, path)
-            if self.only is None or any(p.name == self.only for p in pieces):
-                yield self._job(lesson, "mutants", pieces, False, path.name, first=pieces[0].name)
+    def wrong(self, lesson: Lesson, parts: Sequence[str]) -> Iterator[Job]:
+        """Wrong answers fail: those written by hand, empty and constant ones, and mutants of a library.
 
-    def empty(self, lesson: Lesson) -> Iterator[Job]:
-        """Answers that are empty or constant fail the exercise's own checks."""
+        A process that has loaded all is given one after the other of an exercise's; an answer that cannot
+        be given to it has a run of its own.
+        """
+        written = [self._written(lesson, p) for p in _files(lesson, "mutants")] if "mutants" in parts else []
         for exercise in self.exercises(lesson):
-            batch = list(made.constant_answers(exercise))
-            yield self._batch(lesson, "empty", exercise, batch)
-
-    def generated(self, lesson: Lesson) -> Iterator[Job]:
-        """Mutants that a library makes fail."""
-        for exercise in self.exercises(lesson):
-            batch = made.generated(exercise)
-            self.killed.setdefault(lesson.label, [])
+            own = [mutant for mutant in written if mutant.exercise == exercise]
+            for mutant in own:
+                if not mutant.alone:
+                    yield self._with_all_checks(lesson, mutant)
+            batch = [mutant for mutant in own if mutant.alone]
+            batch += made.constant_answers(exercise) if "empty" in parts else ()
+            batch += made.generated(exercise) if "generated" in parts else ()
             if batch:
-                yield self._batch(lesson, "generated", exercise, batch)
+                yield self._batch(lesson, exercise, batch)
 
-    def _batch(self, lesson: Lesson, part: str, exercise: Exercise, batch: list[made.Mutant]) -> Job:
-        job = self._job(lesson, part, [], None, exercise.name, exercise=exercise.name)
-        job.mutants = [(str(self._write(m, i, part)), exercise.id) for i, m in enumerate(batch)]
+    def _written(self, lesson: Lesson, path: Path) -> made.Mutant:
+        exercise = lesson.exercise(_pieces(lesson, path)[0].name)
+        return made.written(exercise, path)
+
+    def _batch(self, lesson: Lesson, exercise: Exercise, batch: list[made.Mutant]) -> Job:
+        job = self._job(lesson, batch[0].part, [], None, exercise.name, exercise=exercise.name)
+        job.mutants = [(str(self._write(m, i)), exercise.id) for i, m in enumerate(batch)]
         job.timeout = 600.0
         job.note.batch = batch
         return job
 
-    def _write(self, mutant: made.Mutant, number: int, part: str) -> Path:
-        name = f"{mutant.exercise.lesson}-{mutant.exercise.name}-{part}-{number}.py"
+    def _with_all_checks(self, lesson: Lesson, mutant: made.Mutant, file: str = "") -> Job:
+        """A run of all checks of the lesson, the exercise's first, with the package imported anew.
+
+        `file`: where the mutant was written to, unless it was written by hand.
+        """
+        exercise = mutant.exercise
+        by_hand = mutant.part == "mutants"
+        pieces = _pieces(lesson, lesson.folder / "mutants" / mutant.change) if by_hand else []
+        job = self._job(
+            lesson,
+            mutant.part,
+            pieces or [Piece(exercise.module, exercise.name, file)],
+            None,
+            mutant.change,
+            first=exercise.name,
+        )
+        job.note.mutant = mutant
+        return job
+
+    def _write(self, mutant: made.Mutant, number: int) -> Path:
+        name = f"{mutant.exercise.lesson}-{mutant.exercise.name}-{number}.py"
         path = self.folder / name
         path.write_text(mutant.text, encoding="utf-8")
         return path
@@ -175,7 +198,7 @@ class Gate:
         lesson: Lesson,
         part: str,
         pieces: Sequence[Piece],
-        want: bool | str | None,
+        want: Literal[True] | str | None,
         name: str,
         *,
         exercise: str | None = None,
@@ -199,15 +222,14 @@ class Gate:
         """Enter the report of a run; returns the runs that have to follow."""
         note: Note = job.note
         verdict = self.verdict(job.lesson, note.part)
-        if note.batch:
-            return self._enter_batch(job, report, verdict)
-        verdict.done += 1
         failure = report.failure
+        if note.batch:
+            return self._enter_batch(job, report)
         if note.mutant is not None:
-            self._enter_mutant(job, note, killed=failure is not None)
-        elif note.want is False and failure is None:
-            verdict.problems.append(f"{job.name} passes")
-        elif note.want is True:
+            self._enter_mutant(job.lesson, note.mutant, killed=failure is not None)
+            return []
+        verdict.done += 1
+        if note.want is True:
             verdict.problems += [f"{job.name}: {_told(f)}" for f in report.failures]
             if not report.total:
                 verdict.problems.append(f"{job.name}: there are no checks")
@@ -221,44 +243,44 @@ class Gate:
                 verdict.problems.append(f"{job.name}: the failure does not name it: {_told(failure)}")
         return []
 
-    def _enter_batch(self, job: Job, report: Report, verdict: Verdict) -> list[Job]:
-        note: Note = job.note
+    def _enter_batch(self, job: Job, report: Report) -> list[Job]:
+        """Enter how wrong answers ended; returns runs of those that their own checks let pass, unlisted."""
         follow = []
         if report.failures:
+            verdict = self.verdict(job.lesson, job.note.part)
             verdict.problems.append(f"{job.name}: {_told(report.failures[0])}")
-        for number, mutant in enumerate(note.batch):
+        listed = self._listed(job.lesson)
+        for number, mutant in enumerate(job.note.batch):
             end = report.mutants.get(number, "none")
             if end in ("killed", "late"):
-                verdict.done += 1
-                self._count(note.part, job.lesson, mutant, True)
+                self._enter_mutant(job.lesson, mutant, killed=True)
+            elif end == "survived" and mutant.part == "generated" and mutant.key in listed:
+                self._enter_mutant(job.lesson, mutant, killed=False)
             elif end in ("survived", "whole"):
-                # by all checks of the lesson, with the package imported anew
-                pieces = [Piece(mutant.exercise.module, mutant.exercise.name, job.mutants[number][0])]
-                again = self._job(
-                    job.lesson, note.part, pieces, None, mutant.change, first=mutant.exercise.name
-                )
-                again.note.mutant = mutant
-                follow.append(again)
+                follow.append(self._with_all_checks(job.lesson, mutant, job.mutants[number][0]))
         return follow
 
-    def _enter_mutant(self, job: Job, note: Note, killed: bool) -> None:
-        assert note.mutant is not None
-        self._count(note.part, job.lesson, note.mutant, killed)
-        if not killed and note.part == "empty":
-            text = f"{note.mutant.exercise.name} passes with a body of `{note.mutant.change}`"
-            self.verdict(job.lesson, "empty").problems.append(text)
+    def _enter_mutant(self, lesson: Lesson, mutant: made.Mutant, killed: bool) -> None:
+        verdict = self.verdict(lesson, mutant.part)
+        verdict.done += 1
+        if mutant.part == "generated":
+            self.killed.setdefault(lesson.label, []).append((mutant, killed))
+        elif not killed and mutant.part == "empty":
+            verdict.problems.append(f"{mutant.exercise.name} passes with a body of `{mutant.change}`")
+        elif not killed:
+            verdict.problems.append(f"{mutant.change} passes")
 
-    def _count(self, part: str, lesson: Lesson, mutant: made.Mutant, killed: bool) -> None:
-        if part == "generated":
-            self.killed[lesson.label].append((mutant, killed))
+    def _listed(self, lesson: Lesson) -> set[tuple[str, str]]:
+        return {(s.exercise, s.change) for s in made.survivors(lesson)}
 
     def unlisted(self) -> list[made.Mutant]:
         """Generated mutants that survived and that no survivors.toml lists."""
-        listed = {
-            (lesson.label, s.exercise, s.change) for lesson in self.lessons for s in made.survivors(lesson)
-        }
-        found = [m for mutants in self.killed.values() for m, killed in mutants if not killed]
-        return [m for m in found if (m.exercise.lesson, m.exercise.name, m.change) not in listed]
+        return [
+            mutant
+            for lesson in self.lessons
+            for mutant, killed in self.killed.get(lesson.label, ())
+            if not killed and mutant.key not in self._listed(lesson)
+        ]
 
     def conclude(self) -> None:
         """Judge the generated mutants: how many were killed, and whether each survivor is listed."""
@@ -268,11 +290,10 @@ class Gate:
                 continue
             verdict = self.verdict(lesson, "generated")
             dead = sum(killed for _, killed in found)
-            verdict.done = len(found)
             verdict.notes.append(f"{dead} of {len(found)} killed, {dead / len(found):.1%}")
             if dead < KILLED * len(found):
                 verdict.problems.append(f"only {dead} of {len(found)} killed; {KILLED:.0%} are wanted")
-            there = {(m.exercise.name, m.change): killed for m, killed in found}
+            there = {m.key: killed for m, killed in found}
             looked_at = {e.name for e in self.exercises(lesson)}
             for listed in made.survivors(lesson):
                 if listed.exercise in looked_at and there.get((listed.exercise, listed.change), True):
@@ -284,13 +305,14 @@ class Gate:
 
 @dataclass
 class Note:
-    """What a run is for and what it must come to: pass (True), fail (False), or fail by this name.
+    """What a run is for and what it must come to: pass (True), or fail by this name.
 
-    `all_run`: whether each exercise must have run.
+    `batch`, `mutant`: the wrong answers that it is for, which must fail, or the single one; `all_run`:
+    whether each exercise must have run.
     """
 
     part: str
-    want: bool | str | None
+    want: Literal[True] | str | None
     batch: list[made.Mutant] = field(default_factory=list)
     mutant: made.Mutant | None = None
     all_run: bool = False
@@ -325,12 +347,17 @@ def _pieces(lesson: Lesson, path: Path) -> list[Piece]:
 def run_gate(gate: Gate, parts: Sequence[str], workers: int, on_done: Callable[[], None]) -> None:
     """Run the parts that are asked for; the verdicts are in the gate afterwards."""
     for lesson in gate.lessons:
-        for part in ("form", "readme"):
+        for part in OF_FILES:
             if part in parts:
                 getattr(gate, part)(lesson)
                 on_done()
-    names = [part for part in parts if part not in ("form", "readme")]
-    jobs = (job for lesson in gate.lessons for part in names for job in getattr(gate, part)(lesson))
+    right = [part for part in parts if part not in (*OF_FILES, *WRONG)]
+    jobs = (
+        job
+        for lesson in gate.lessons
+        for made_by in (*(getattr(gate, part) for part in right), partial(gate.wrong, parts=parts))
+        for job in made_by(lesson)
+    )
     follow: list[Job] = []
     for job, report in run_all(jobs, workers):
         follow += gate.enter(job, report)

@@ -1,4 +1,4 @@
-"""Mutants of the exercises that a library makes (mutmut), and answers that are empty or constant."""
+"""Wrong answers to the exercises: by hand, empty or constant, and mutants that a library makes (mutmut)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import contextlib
 import textwrap
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 import libcst as cst
 
@@ -23,11 +24,23 @@ CONSTANTS = ("None", "0", "1.0", "True", "''", "()")
 
 @dataclass(frozen=True)
 class Mutant:
-    """A changed body of an exercise: `change` shows the line before and after, by which it is known."""
+    """A wrong answer to an exercise, as the text of a work file, and the part of the gate that it is for.
+
+    It is known by `change`: the name of its file, what it returns, or the changed line before and after.
+    `alone`: whether it is one function that is called as the reference is, so that it can be put in the
+    place of the loaded one.
+    """
 
     exercise: Exercise
     change: str
     text: str
+    part: str
+    alone: bool = True
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What a list of survivors knows it by."""
+        return self.exercise.name, self.change
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,11 @@ def plain_function(exercise: Exercise) -> work.Function:
     found = _functions(exercise.module).get(exercise.name)
     if found is None:
         raise LearnError(f"{exercise.id}: the module has no function of that name")
-    node = ast.parse(ast.unparse(found)).body[0]
+    return _plain(found)
+
+
+def _plain(function: ast.stmt) -> work.Function:
+    node = ast.parse(ast.unparse(function)).body[0]
     assert isinstance(node, work.Function)
     node.decorator_list, node.returns = [], None
     for part in ast.walk(node):
@@ -73,13 +90,26 @@ def as_work(exercise: Exercise, function: str) -> str:
     return f"class {owner}:\n{textwrap.indent(function, '    ')}\n" if method and owner else f"{function}\n"
 
 
+def written(exercise: Exercise, path: Path) -> Mutant:
+    """A wrong answer that was written by hand."""
+    tree = work.parse(path)
+    body = tree.body[1:] if ast.get_docstring(tree) is not None else tree.body
+    if len(body) == 1 and isinstance(body[0], ast.ClassDef):
+        body = body[0].body
+    alone = len(body) == 1 and isinstance(body[0], work.Function) and not body[0].decorator_list
+    if alone:
+        calls = [ast.unparse(node.args) for node in (_plain(body[0]), plain_function(exercise))]
+        alone = calls[0] == calls[1]
+    return Mutant(exercise, path.name, path.read_text(encoding="utf-8"), "mutants", alone)
+
+
 def constant_answers(exercise: Exercise) -> Iterator[Mutant]:
     """The exercise with its body commented out (which gives None) or returning a constant."""
     node = plain_function(exercise)
     for value in CONSTANTS:
         node.body = ast.parse(f"def f():\n    return {value}").body[0].body  # type: ignore[attr-defined]
         text = ast.unparse(ast.fix_missing_locations(node))
-        yield Mutant(exercise, f"return {value}", as_work(exercise, text))
+        yield Mutant(exercise, f"return {value}", as_work(exercise, text), "empty")
 
 
 def generated(exercise: Exercise) -> list[Mutant]:
@@ -105,7 +135,7 @@ def generated(exercise: Exercise) -> list[Mutant]:
             continue
         if tree not in seen:
             seen.add(tree)
-            mutants.append(Mutant(exercise, _change(original, text), text))
+            mutants.append(Mutant(exercise, _change(original, text), text, "generated"))
     return _numbered(mutants)
 
 
@@ -166,7 +196,7 @@ def _numbered(mutants: list[Mutant]) -> list[Mutant]:
         counts[mutant.change] = counts.get(mutant.change, 0) + 1
         number = counts[mutant.change]
         change = mutant.change if number == 1 else f"{mutant.change} [{number}]"
-        out.append(Mutant(mutant.exercise, change, mutant.text))
+        out.append(replace(mutant, change=change))
     return out
 
 
