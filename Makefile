@@ -25,7 +25,8 @@ MAKE_VENV = "$(PYTHON)" -m venv $(VENV)
 INSTALL   = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-# The suite runs two processes: one BLAS thread each keeps them from fighting over the cores.
+# The suite runs two processes: one BLAS thread each keeps them from fighting over the cores. All tests of a
+# file run in one of them, so that what they share is made once.
 ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 JOBS      ?= 2
 
@@ -39,7 +40,7 @@ journey: $(RUN)  ## train an MLP, a CNN and a GPT on real data and see where the
 	$(BIN)/tito journey $(ARGS)
 
 test: $(DEV)  ## all tests but the peers', the examples in docstrings, and coverage of at least 90 %
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --ignore=tests/peers --cov --cov-report=term --cov-fail-under=90 $(ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore=tests/peers --cov --cov-report=term --cov-fail-under=90 $(ARGS)
 
 check: $(DEV)  ## format, lint, types and the order of the lessons
 	$(BIN)/ruff format --check .

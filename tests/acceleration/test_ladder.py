@@ -21,8 +21,6 @@ from tinytorch.acceleration.ladder.kinds import KINDS
 from tinytorch.errors import ShapeError
 from tinytorch.ops.spec import Array
 
-pytestmark = pytest.mark.xdist_group("ladder")  # one worker, so that numba compiles each rung once
-
 needs_numba = pytest.mark.skipif(not has_numba(), reason="numba is not to be had here")
 if has_numba():
     from tinytorch.acceleration.ladder import tiles

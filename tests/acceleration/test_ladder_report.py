@@ -27,8 +27,6 @@ from tinytorch.profiling.profile import Roof
 from tinytorch.profiling.timing.stats import Conditions, Stats
 from tinytorch.threads import get_num_threads
 
-pytestmark = pytest.mark.xdist_group("ladder")  # one worker, so that numba compiles each rung once
-
 needs_numba = pytest.mark.skipif(not has_numba(), reason="numba is not to be had here")
 
 

@@ -13,8 +13,6 @@ from tinytorch.acceleration.ladder.kinds import KINDS
 from tinytorch.cli.main import run
 from tinytorch.profiling.profile import Roof
 
-pytestmark = pytest.mark.xdist_group("ladder")  # one worker, so that numba compiles each rung once
-
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> object:

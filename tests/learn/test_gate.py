@@ -129,14 +129,13 @@ def lesson(tmp_path: Path) -> Path:
 
 def _gate(lesson: Path, *options: str) -> tuple[int, str]:
     """Run the gate; the package's bytecode is kept from one run to the next."""
+    bytecode = str(lesson.parents[1] / "bytecode")
+    environment = {**os.environ, "TITO_LESSONS": str(lesson.parent), "PYTHONPYCACHEPREFIX": bytecode}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(
         [sys.executable, "-m", "tinytorch.learn.gate", *options],
         cwd=ROOT,
-        env={
-            **os.environ,
-            "TITO_LESSONS": str(lesson.parent),
-            "PYTHONPYCACHEPREFIX": str(lesson.parents[1] / "bytecode"),
-        },
+        env=environment,
         capture_output=True,
         text=True,
     )

@@ -3,6 +3,7 @@
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,23 +14,39 @@ from tinytorch.models import MLP
 from tinytorch.profiling.memory import sites as memory_sites
 from tinytorch.profiling.memory.profiler import MemoryProfiler
 from tinytorch.profiling.memory.sites import PeakFinder, PeakViewer
+from tinytorch.profiling.profile import MemoryUse
 
 
 @pytest.fixture(autouse=True)
 def _tracing() -> Iterator[None]:
-    before = sys.gettrace()
     yield
     tracemalloc.stop()
-    assert sys.gettrace() is before
+
+
+@contextmanager
+def trace_function_kept() -> Iterator[None]:
+    """Afterwards the trace function must be the one from before."""
+    before = sys.gettrace()
+    try:
+        yield
+    finally:
+        assert sys.gettrace() is before
 
 
 def look(call: Callable[[], Any]) -> tuple[PeakFinder, PeakViewer]:
     tracemalloc.start(8)
     finder = PeakFinder()
-    finder.run(call)
+    with trace_function_kept():
+        finder.run(call)
     viewer = PeakViewer(finder)
-    viewer.run(call)
+    with trace_function_kept():
+        viewer.run(call)
     return finder, viewer
+
+
+def profile(*call: Any) -> MemoryUse:
+    with trace_function_kept():
+        return MemoryProfiler().profile(*call)
 
 
 def test_the_line_of_the_peak_is_found() -> None:
@@ -75,7 +92,7 @@ def test_a_moment_that_does_not_come_back_gives_no_sites() -> None:
     def last_but_one() -> float:
         return float(np.ones(100_000).sum()) if next(calls) == 10 else 0.0
 
-    use = MemoryProfiler().profile(last_but_one)
+    use = profile(last_but_one)
     assert use.sites == ()
     assert "did not come back" in use.notes[0]
 
@@ -89,7 +106,7 @@ def test_after_so_many_lines_nothing_looks(monkeypatch: pytest.MonkeyPatch) -> N
             total += number
         return float(np.ones(100_000).sum() + total)
 
-    use = MemoryProfiler().profile(call)
+    use = profile(call)
     assert use.sites == ()
     assert "ended after 50 of them" in use.notes[0]
     assert use.allocated == pytest.approx(800_000, rel=0.01)
@@ -101,7 +118,7 @@ def test_a_function_that_traces_lines_itself_is_noted() -> None:
             sys.settrace(None)
         return float(np.ones(100_000).sum())
 
-    use = MemoryProfiler().profile(call)
+    use = profile(call)
     assert use.sites == ()
     assert "following lines ended" in use.notes[0]
 
@@ -109,7 +126,7 @@ def test_a_function_that_traces_lines_itself_is_noted() -> None:
 def test_sites_of_a_model_are_in_its_layers_and_not_in_what_all_ops_go_through() -> None:
     model = MLP((500, 400, 10))
     with tt.no_grad():
-        use = MemoryProfiler().profile(model, (tt.Tensor(np.ones((50, 500), np.float32)),))
+        use = profile(model, (tt.Tensor(np.ones((50, 500), np.float32)),))
     assert use.sites[0].file.endswith(("nn/layers.py", "nn/activations.py"))
     assert not any("memory" in site.file.rsplit("/", 1)[-1] for site in use.sites)
     assert sum(site.bytes for site in use.sites) == pytest.approx(use.allocated, rel=0.05)
@@ -120,7 +137,7 @@ def test_an_error_takes_the_trace_function_off() -> None:
         raise KeyError("mine")
 
     tracemalloc.start()
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError), trace_function_kept():
         PeakFinder().run(fails)
 
 
