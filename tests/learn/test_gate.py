@@ -188,6 +188,14 @@ def test_generated_mutants_that_survive_must_be_listed(lesson: Path) -> None:
             "broadcast.py passes",
         ),
         (
+            "mutants/duration.py",
+            "(*a):\n    return ()",
+            "(seconds):\n    m, s = divmod(int(seconds), 60)\n    h, m = divmod(m, 60)\n"
+            "    return f'{h}:{m:02d}:{s:02d}' if h else f'{m}:{s:02d}'",
+            "mutants",
+            "duration.py passes",
+        ),
+        (
             "checks/test_all.py",
             '(bool_)", bool_',
             "(bool_)\", normalize_axis('x', 0, 1) or bool_",
@@ -305,6 +313,34 @@ def test_constant_answers_keep_the_signature() -> None:
         f"return {value}" for value in ("None", "0", "1.0", "True", "''", "()")
     ]
     assert answers[0].text.startswith("class MatMul:\n    def forward(self, a, b):\n        return None")
+
+
+@pytest.mark.parametrize(
+    ("text", "alone"),
+    [
+        ('"""Text."""\ndef normalize_axis(op, axis, ndim):\n    return 0\n', True),
+        ("def normalize_axis(op: str, axis: int, ndim: int) -> int:\n    return 0\n", True),
+        ("def normalize_axis(op, axis, ndim=1):\n    return 0\n", False),
+        ("def normalize_axis(*given):\n    return 0\n", False),
+        ("import math\ndef normalize_axis(op, axis, ndim):\n    return 0\n", False),
+        ("@cache\ndef normalize_axis(op, axis, ndim):\n    return 0\n", False),
+    ],
+)
+def test_a_wrong_answer_stands_alone_if_it_is_called_as_the_reference_is(
+    tmp_path: Path, text: str, alone: bool
+) -> None:
+    path = tmp_path / "zero.py"
+    path.write_text(text, encoding="utf-8")
+    found = gate_mutants.written(_exercise("normalize_axis"), path)
+    assert (found.change, found.part, found.text, found.alone) == ("zero.py", "mutants", text, alone)
+
+
+def test_a_wrong_method_stands_alone_in_its_class(tmp_path: Path) -> None:
+    path = tmp_path / "zero.py"
+    method = "class Spec:\n    def nbytes(self):\n        return 0\n"
+    for text, alone in ((method, True), (method + "    more = 1\n", False)):
+        path.write_text(text, encoding="utf-8")
+        assert gate_mutants.written(_exercise("Spec.nbytes"), path).alone is alone
 
 
 def test_an_exercise_that_is_not_there() -> None:
