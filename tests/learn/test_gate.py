@@ -195,6 +195,14 @@ def test_generated_mutants_that_survive_must_be_listed(lesson: Path) -> None:
             "mutants",
             "duration.py passes",
         ),
+        (  # right, and slower than a generated mutant may be
+            "mutants/duration.py",
+            "(*a):\n    return ()",
+            "(seconds):\n    from time import sleep\n    sleep(0.3)\n    m, s = divmod(int(seconds), 60)\n"
+            "    h, m = divmod(m, 60)\n    return f'{h}:{m:02d}:{s:02d}' if h else f'{m}:{s:02d}'",
+            "mutants",
+            "duration.py passes",
+        ),
         (
             "checks/test_all.py",
             '(bool_)", bool_',

@@ -156,14 +156,16 @@ def test_events_by_hand() -> None:
 
     tracemalloc.start(8)
     finder = PeakFinder()
-    finder.run(int)
+    with trace_function_kept():
+        finder.run(int)
     events(finder)
     assert finder.peak == pytest.approx(500_000, rel=0.01)
     assert (finder.code, finder.event) == (events.__code__, "line")
     assert finder.after - finder.before == pytest.approx(500_000, rel=0.01)
     assert max(point.bytes for point in finder.timeline()) >= 500_000
     viewer = PeakViewer(finder)
-    viewer.run(int)
+    with trace_function_kept():
+        viewer.run(int)
     events(viewer)
     assert viewer.sites()[0].bytes == pytest.approx(500_000, rel=0.01)
     assert viewer.sites()[0].file == __file__

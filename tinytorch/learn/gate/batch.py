@@ -52,9 +52,11 @@ class Batch:
         if pid == 0:
             self.mute()
             signal.setitimer(signal.ITIMER_REAL, seconds)
-            code = 1
+            code = 3
             try:
-                code = _run(session) if prepare() else 3
+                if prepare():
+                    code = 1
+                    code = _run(session)
             finally:
                 os._exit(code)
         _, status = os.waitpid(pid, 0)

@@ -158,8 +158,8 @@ class Gate:
                 yield self._batch(lesson, exercise, batch)
 
     def _written(self, lesson: Lesson, path: Path) -> made.Mutant:
-        exercise = lesson.exercise(_pieces(lesson, path)[0].name)
-        return made.written(exercise, path)
+        names = [piece.name for piece in _pieces(lesson, path)]
+        return made.written(lesson.exercise(self.only if self.only in names else names[0]), path)
 
     def _batch(self, lesson: Lesson, exercise: Exercise, batch: list[made.Mutant]) -> Job:
         job = self._job(lesson, batch[0].part, [], None, exercise.name, exercise=exercise.name)
@@ -252,12 +252,15 @@ class Gate:
         listed = self._listed(job.lesson)
         for number, mutant in enumerate(job.note.batch):
             end = report.mutants.get(number, "none")
-            if end in ("killed", "late"):
+            by_hand = mutant.part == "mutants"
+            if end == "killed" or (end == "late" and not by_hand):  # those by hand get a learner's time
                 self._enter_mutant(job.lesson, mutant, killed=True)
             elif end == "survived" and mutant.part == "generated" and mutant.key in listed:
                 self._enter_mutant(job.lesson, mutant, killed=False)
-            elif end in ("survived", "whole"):
+            elif end in ("survived", "whole", "late"):
                 follow.append(self._with_all_checks(job.lesson, mutant, job.mutants[number][0]))
+            elif not report.failures:
+                self.verdict(job.lesson, mutant.part).problems.append(f"{mutant.change} was not run")
         return follow
 
     def _enter_mutant(self, lesson: Lesson, mutant: made.Mutant, killed: bool) -> None:
@@ -275,12 +278,13 @@ class Gate:
 
     def unlisted(self) -> list[made.Mutant]:
         """Generated mutants that survived and that no survivors.toml lists."""
-        return [
-            mutant
-            for lesson in self.lessons
-            for mutant, killed in self.killed.get(lesson.label, ())
-            if not killed and mutant.key not in self._listed(lesson)
-        ]
+        found = []
+        for lesson in self.lessons:
+            listed = self._listed(lesson)
+            found += [
+                m for m, killed in self.killed.get(lesson.label, ()) if not killed and m.key not in listed
+            ]
+        return found
 
     def conclude(self) -> None:
         """Judge the generated mutants: how many were killed, and whether each survivor is listed."""
