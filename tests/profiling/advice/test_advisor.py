@@ -419,5 +419,6 @@ def test_of_a_model_that_ran() -> None:
         profile = profile_model(model, runs=30, roof=False, memory=False)
     names = {part.name for part in parts(profile)}
     assert {"blocks.*.attn", "blocks.*.mlp", "blocks.*.norm1", "head"} <= names
-    assert sum(part.share.value for part in parts(profile)) == pytest.approx(1, abs=0.1)
+    one_pass = replace(profile, passes={path: times[:1] for path, times in profile.passes.items()})
+    assert sum(part.share.value for part in parts(one_pass)) == pytest.approx(1), "medians need not add up"
     assert profile.insights == insights(profile)
