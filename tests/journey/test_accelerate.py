@@ -84,7 +84,7 @@ def test_results_agree_and_the_race_is_consistent(result: Accelerated) -> None:
         race = found.race
         assert race.rounds == TINIEST.race_rounds
         # the ratio is of pairs of runs, and not of medians: they differ where the machine is busy
-        assert 0.2 < race.gain.value / (race.eager.value / race.compiled.value) < 5
+        assert 0.05 < race.gain.value / (race.eager.value / race.compiled.value) < 20
         assert race.word in (FASTER, SLOWER, SAME)
         assert race.verdict.startswith(race.word)
         assert found.ready_seconds > 0

@@ -43,7 +43,7 @@ def test_hidden_checks_given_lessons_and_partial_answers(course: Course, tmp_pat
     for name, text in works.items():
         hostile.write_workspace(tmp_path / "students" / name, text, "class Mul: pass\n")
     first, second = course.lessons
-    plan = Plan(course, (first,), (second,), tmp_path / "hidden", seed=3, timeout=3.0)
+    plan = Plan(course, (first,), (second,), tmp_path / "hidden", seed=3, timeout=8.0)
     with Grader(plan) as grader:
         found = submissions(tmp_path / "students")
         grades = {name: grader.grade(name, path) for name, path in found.items()}

@@ -217,7 +217,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_none_passes_and_none_harms_the_honest_one(folder: Path) -> None:
     """All graded in one run, without the review: what the boxes and the decoys alone hold back."""
     course = read_course(folder / "lessons")
-    plan = Plan(course, course.lessons, seed=7, timeout=3.0, memory=2**31, review=False)
+    plan = Plan(course, course.lessons, seed=7, timeout=8.0, memory=2**31, review=False)
     with Grader(plan) as grader:
         found = grader.all(submissions(folder / "students"), 2, lambda grade: None)
     grades = {grade.name: grade for grade in found}

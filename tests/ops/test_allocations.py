@@ -48,9 +48,9 @@ def test_tracemalloc_sees_blocks_that_come_and_go_while_it_runs_and_those_from_b
         rest = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert 500_000 <= both < 502_000
+    assert 500_000 <= both < 550_000
     assert sorted(trace.size for trace in only.traces) == [200_000, 300_000]
-    assert abs(rest) < 20_000
+    assert abs(rest) < 100_000
 
 
 def test_the_registry_of_the_process_starts_empty() -> None:

@@ -34,9 +34,9 @@ GOLDEN = (5**0.5 - 1) / 2
 
 
 def busy(seconds: float) -> None:
-    """Use the processor for so long."""
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
+    """Use the processor for so long, and be at it at least as long by the wall clock."""
+    end, used = time.perf_counter() + seconds, time.process_time() + seconds
+    while time.perf_counter() < end or time.process_time() < used:
         pass
 
 
@@ -88,7 +88,7 @@ def test_short_calls_share_a_run_and_the_figures_are_of_one() -> None:
     function = Counted()
     found = Timer().measure(function, warmup=3, runs=20)
     assert found.inner > 1
-    assert found.p50 * found.inner >= 50 * resolution()
+    assert found.p50 * found.inner >= 5 * resolution()
     assert len(function.calls) >= 3 + 20 * found.inner
     assert found.p50 < 1e-4
     assert any(f"mean of {found.inner:,} calls" in text for text in found.warnings)
@@ -101,7 +101,7 @@ def test_the_number_of_calls_in_a_run_can_be_given() -> None:
     assert found.inner == 5
     slow = Timer().measure(Counted(0.002), warmup=0, runs=5, inner=10)
     assert 0.002 <= slow.min < 0.02  # of a call, not of the ten in a run
-    assert 0.2 * slow.min < slow.cpu < 10 * slow.min
+    assert 0.0018 < slow.cpu < 0.02
 
 
 def test_one_run_without_warm_up_calls_once() -> None:
@@ -145,7 +145,7 @@ def test_arguments_and_models() -> None:
 
 def test_the_cpu_time_of_a_call() -> None:
     used = Timer().measure(Counted(0.004), warmup=0, runs=6)
-    assert used.cpu == pytest.approx(used.mean, rel=0.9)
+    assert 0.0036 < used.cpu < 1.1 * used.mean
     waited = Timer().measure(threading.Event().wait, 0, 6, args=(0.005,))
     assert waited.cpu < 0.5 * waited.mean
     assert any("the function waits" in text for text in waited.warnings)
