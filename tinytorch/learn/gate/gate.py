@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from tinytorch.errors import LearnError
 from tinytorch.learn.checks import Report, task_for
-from tinytorch.learn.course import Course, Exercise, Lesson, course
+from tinytorch.learn.course import Course, Exercise, Lesson
 from tinytorch.learn.gate import mutants as made
 from tinytorch.learn.gate import readme as text
 from tinytorch.learn.gate.forks import Job, run_all
@@ -72,9 +71,9 @@ class Gate:
         if not 5 <= len(lesson.exercises) <= 12:
             verdict.problems.append(f"{len(lesson.exercises)} exercises; 5 to 12 are wanted")
         groups: dict[str, set[str]] = {}
-        mutated = {name for path in _files(lesson, "mutants") for name in _names(path)}
+        mutated = {name for path in _files(lesson, "mutants") for name in _names(lesson, path)}
         for path in _files(lesson, "alternatives"):
-            for name in _names(path):
+            for name in _names(lesson, path):
                 groups.setdefault(lesson.exercise(name).group, set()).add(path.name)
         for exercise in lesson.exercises:
             lines = made.lines_of(exercise)
@@ -145,13 +144,14 @@ class Gate:
         A process that has loaded all is given one after the other of an exercise's; an answer that cannot
         be given to it has a run of its own.
         """
-        written = [self._written(lesson, p) for p in _files(lesson, "mutants")] if "mutants" in parts else []
+        files = _files(lesson, "mutants") if "mutants" in parts else []
+        written = [(self._written(lesson, path), path) for path in files]
         for exercise in self.exercises(lesson):
-            own = [mutant for mutant in written if mutant.exercise == exercise]
-            for mutant in own:
+            own = [(mutant, path) for mutant, path in written if mutant.exercise == exercise]
+            for mutant, path in own:
                 if not mutant.alone:
-                    yield self._with_all_checks(lesson, mutant)
-            batch = [mutant for mutant in own if mutant.alone]
+                    yield self._with_all_checks(lesson, mutant, path)
+            batch = [mutant for mutant, _ in own if mutant.alone]
             batch += made.constant_answers(exercise) if "empty" in parts else ()
             batch += made.generated(exercise) if "generated" in parts else ()
             if batch:
@@ -168,22 +168,10 @@ class Gate:
         job.note.batch = batch
         return job
 
-    def _with_all_checks(self, lesson: Lesson, mutant: made.Mutant, file: str = "") -> Job:
-        """A run of all checks of the lesson, the exercise's first, with the package imported anew.
-
-        `file`: where the mutant was written to, unless it was written by hand.
-        """
-        exercise = mutant.exercise
-        by_hand = mutant.part == "mutants"
-        pieces = _pieces(lesson, lesson.folder / "mutants" / mutant.change) if by_hand else []
-        job = self._job(
-            lesson,
-            mutant.part,
-            pieces or [Piece(exercise.module, exercise.name, file)],
-            None,
-            mutant.change,
-            first=exercise.name,
-        )
+    def _with_all_checks(self, lesson: Lesson, mutant: made.Mutant, file: Path) -> Job:
+        """A run of all checks of the lesson, the exercise's first, with the package imported anew."""
+        pieces = _pieces(lesson, file)
+        job = self._job(lesson, mutant.part, pieces, None, mutant.change, first=mutant.exercise.name)
         job.note.mutant = mutant
         return job
 
@@ -221,13 +209,13 @@ class Gate:
     def enter(self, job: Job, report: Report) -> list[Job]:
         """Enter the report of a run; returns the runs that have to follow."""
         note: Note = job.note
-        verdict = self.verdict(job.lesson, note.part)
         failure = report.failure
         if note.batch:
             return self._enter_batch(job, report)
         if note.mutant is not None:
             self._enter_mutant(job.lesson, note.mutant, killed=failure is not None)
             return []
+        verdict = self.verdict(job.lesson, note.part)
         verdict.done += 1
         if note.want is True:
             verdict.problems += [f"{job.name}: {_told(f)}" for f in report.failures]
@@ -258,7 +246,7 @@ class Gate:
             elif end == "survived" and mutant.part == "generated" and mutant.key in listed:
                 self._enter_mutant(job.lesson, mutant, killed=False)
             elif end in ("survived", "whole", "late"):
-                follow.append(self._with_all_checks(job.lesson, mutant, job.mutants[number][0]))
+                follow.append(self._with_all_checks(job.lesson, mutant, Path(job.mutants[number][0])))
             elif not report.failures:
                 self.verdict(job.lesson, mutant.part).problems.append(f"{mutant.change} was not run")
         return follow
@@ -331,18 +319,14 @@ def _files(lesson: Lesson, folder: str) -> list[Path]:
     return sorted((lesson.folder / folder).glob("*.py"))
 
 
-def _names(path: Path) -> list[str]:
-    """The exercises that a mutant or an alternative holds: its methods, and functions that are exercises."""
-    return [name for name, _ in functions(parse(path)) if _is_exercise(path, name)]
-
-
-def _is_exercise(path: Path, name: str) -> bool:
-    lesson = course().lesson(path.parents[1].name)
-    return any(name == e.name for e in lesson.exercises)
+def _names(lesson: Lesson, path: Path) -> list[str]:
+    """The exercises of a lesson that a work file holds."""
+    exercises = {exercise.name for exercise in lesson.exercises}
+    return [name for name, _ in functions(parse(path)) if name in exercises]
 
 
 def _pieces(lesson: Lesson, path: Path) -> list[Piece]:
-    found = [Piece(lesson.exercise(name).module, name, str(path)) for name in _names(path)]
+    found = [Piece(lesson.exercise(name).module, name, str(path)) for name in _names(lesson, path)]
     if not found:
         raise LearnError(f"{path} holds no exercise of lesson {lesson.label}")
     return found
@@ -359,8 +343,8 @@ def run_gate(gate: Gate, parts: Sequence[str], workers: int, on_done: Callable[[
     jobs = (
         job
         for lesson in gate.lessons
-        for made_by in (*(getattr(gate, part) for part in right), partial(gate.wrong, parts=parts))
-        for job in made_by(lesson)
+        for runs in (*(getattr(gate, part)(lesson) for part in right), gate.wrong(lesson, parts))
+        for job in runs
     )
     follow: list[Job] = []
     for job, report in run_all(jobs, workers):
