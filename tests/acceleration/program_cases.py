@@ -31,7 +31,7 @@ from tinytorch.acceleration.passes import optimise
 from tinytorch.acceleration.trace import trace
 from tinytorch.models import CNN, GPT, MLP
 from tinytorch.nn import BatchNorm2d, Conv2d, Dropout, Embedding, Linear, Module, functional
-from tinytorch.ops import arithmetic, reduce
+from tinytorch.ops import arithmetic, quantize, quantized, reduce
 from tinytorch.ops.spec import Array
 from tinytorch.optim import SGD, Adam, AdamW
 
@@ -305,6 +305,59 @@ def _integers(a: Tensor) -> tuple[Tensor, ...]:
     return a + 1, -a, a * a, a == 2, ~(a > 1), a != 3, a / 2, a.to("float32"), a.to("int8"), a.to("bool")
 
 
+def _codes() -> list[Case]:
+    """Products of codes: by row and by fixed ranges, in pairs and in quads, and of four bits."""
+    rows = Rows(3)
+    rng = rows.rng
+
+    def codes(*shape: int) -> Tensor:
+        return Tensor(rng.integers(-128, 128, shape).astype(np.int8))
+
+    wide, narrow, square = codes(20, 33), codes(7, 20), codes(7, 32)
+    first, second = Tensor(rng.random(20).astype(np.float32)), Tensor(rng.random(7).astype(np.float32))
+    step, zero = Tensor(np.float32(0.05)), Tensor(np.int32(-3))
+    filters, scales = codes(8, 2, 3, 3), Tensor(rng.random(8).astype(np.float32))
+    nibbles, groups = codes(9, 16), Tensor(rng.random((9, 2)).astype(np.float32))
+    table, each = codes(6, 10), Tensor(rng.random((6, 1)).astype(np.float32))
+    convolve = quantized.Conv2dInt8((1, 1), (1, 1), (1, 1), 1)
+    grouped = quantized.Conv2dInt8((2, 1), (0, 1), (1, 2), 2)
+
+    def layers(x: Tensor) -> Tensor:
+        y, scale = quantize.quantize_rows(x)
+        hidden = quantized.linear_int8(y, scale, wide, first).relu()
+        y, scale = quantize.quantize_rows(hidden)
+        return quantized.linear_int8(y, scale, narrow, second)
+
+    def fixed(x: Tensor) -> Tensor:
+        return quantized.linear_int8(
+            quantize.quantize(x, step, zero, -128, 127), step, square, second, zero
+        ) + quantize.fake_quantize(x[:, :7], step, zero)
+
+    def images(x: Tensor) -> Tensor:
+        y = convolve(quantize.quantize(x, step), step, filters, scales)
+        return functional.max_pool2d(y.relu(), 2)
+
+    def channels(x: Tensor) -> Tensor:
+        y = quantize.quantize(x.relu(), step, None, 0, 127)
+        return grouped(y, step, filters, scales, zero)
+
+    def four_bits(x: Tensor) -> Tensor:
+        y, scale = quantize.quantize_rows(x)
+        return quantized.linear_int4(y, scale, nibbles, groups) + 1.0
+
+    def rows_of(ids: Tensor) -> Tensor:
+        return quantized.lookup_int8(ids, table, each)
+
+    return [
+        Case("codes", layers, [rows(5, 33)]),
+        Case("codes by fixed ranges", fixed, [rows(3, 32)]),
+        Case("codes of images", images, [rows(2, 2, 6, 8)]),
+        Case("codes in groups of channels", channels, [rows(1, 4, 7, 5)]),
+        Case("codes of four bits", four_bits, [rows(4, 32)]),
+        Case("codes of rows", rows_of, [rows.ids(6, 2, 3)]),
+    ]
+
+
 def cases() -> list[Case]:
     """All of them."""
-    return [*models(), *ops()]
+    return [*models(), *ops(), *_codes()]

@@ -43,7 +43,7 @@ COMPILED = [
     "attention",
     "winograd",
 ]
-COMPILED += ["softmax", "pooling", "random"]
+COMPILED += ["softmax", "pooling", "random", "codes", "codes of images", "codes of four bits"]
 """Those that are compared with machine code too, which takes a second to make."""
 
 
@@ -156,7 +156,7 @@ def test_no_operand_is_overwritten_by_a_loop(name: str) -> None:
 def test_every_kernel_is_rendered() -> None:
     steps = [step for case in CASES.values() for step in case.lowered.steps]
     met = {type(step) for step in steps if isinstance(step, Kernel)}
-    assert set(concrete(Kernel)) == met  # type: ignore[type-abstract]
+    assert set(concrete(Kernel)) <= met  # type: ignore[type-abstract]
 
 
 def concrete(base: type[Kernel]) -> Iterator[type[Kernel]]:

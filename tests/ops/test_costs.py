@@ -24,9 +24,12 @@ from tinytorch.ops import (
     conv,
     elementwise,
     index,
+    integer,
     matmul,
     norm,
     pool,
+    quantize,
+    quantized,
     random,
     reduce,
     shape,
@@ -35,7 +38,7 @@ from tinytorch.ops import (
 )
 from tinytorch.ops.base import Op
 from tinytorch.ops.context import OpEvent, observe
-from tinytorch.ops.spec import Spec, float32, int64
+from tinytorch.ops.spec import Spec, float32, int8, int64
 from tinytorch.profiling.counting.flops import OpCost, cost_of
 
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -283,12 +286,16 @@ EACH: dict[type[Op], int] = {
     **dict.fromkeys([shape.Reshape, shape.Permute, shape.Expand, shape.Concat, shape.Pad], 0),
     **dict.fromkeys([shape.Contiguous, index.Slice, index.SliceGrad, index.Take, index.Gather], 0),
     **dict.fromkeys([index.Assign, Lookup, pool.MaxPool2dPick], 0),
+    quantize.Quantize: 2,
+    quantize.FakeQuantize: 4,
+    **dict.fromkeys([quantized.LookupInt8, quantized.LookupInt4], 1),
 }
 """FLOPs an element of the first result, by docs/conventions.md."""
 OF_THE_INPUT: dict[type[Op], int] = {
     **dict.fromkeys([reduce.Sum, reduce.Mean, reduce.Max, reduce.Min, reduce.ArgMax], 1),
     **dict.fromkeys([index.TakeGrad, index.GatherGrad, pool.MaxPool2dGrad], 1),
     softmax.CrossEntropy: 8,
+    quantize.QuantizeRows: 4,
 }
 """FLOPs an element of the first input."""
 BY_FORMULA = {
@@ -297,6 +304,8 @@ BY_FORMULA = {
     *(attention.Attention, attention.AttentionGrad),
     *(pool.MaxPool2d, pool.AvgPool2d, pool.AvgPool2dGrad),
     *(update.SGDUpdate, update.AdamUpdate, update.GlobalNorm, update.ScaleAll),
+    *(integer.IntMatMul, integer.IntConv2d, integer.GroupMatMul),
+    *(quantized.LinearInt8, quantized.LinearInt4, quantized.Conv2dInt8),
 }
 """Ops that have a test of their own in this file."""
 
@@ -319,6 +328,44 @@ def test_every_op_is_in_a_table() -> None:
     tables = [set(EACH), set(OF_THE_INPUT), BY_FORMULA]
     assert set().union(*tables) == {op for op in OPS if op.__name__ not in ABSTRACT}
     assert sum(map(len, tables)) == len(set().union(*tables)), "an op stands in two tables"
+
+
+@given(st.lists(sizes, min_size=1, max_size=3), st.integers(1, 4), sizes, st.integers(1, 3))
+@settings(max_examples=40, deadline=None)
+def test_products_of_codes_and_what_scales_add(
+    rows: list[int], inputs: int, outputs: int, groups: int
+) -> None:
+    def codes(*shape: int) -> Spec:
+        return Spec(shape, int8)
+
+    count = int(np.prod(rows))
+    x, w, scale, row = codes(*rows, inputs), codes(outputs, inputs), spec(outputs), spec(*rows, 1)
+    flat, weight = numbers(count, inputs), numbers(outputs, inputs)
+    products = 2 * multiplications(lambda: flat @ weight.T)
+    for op, operands, more in (
+        (integer.IntMatMul(), (x, w), 0),
+        (quantized.LinearInt8(), (x, row, w, scale), 2 * count * outputs),
+    ):
+        cost = cost_of(event(op, *operands))
+        assert (cost.matmul_flops, cost.flops) == (products, products + more)
+    wide, scales = codes(*rows, 2 * inputs * groups), spec(outputs, groups)
+    for op, operands, each in (
+        (integer.GroupMatMul(), (wide, codes(outputs, inputs * groups), scales), 2 * groups),
+        (quantized.LinearInt4(), (wide, row, codes(outputs, inputs * groups), scales), 2 * groups + 1),
+    ):
+        cost = cost_of(event(op, *operands))
+        more = 2 * groups * products
+        assert (cost.matmul_flops, cost.flops) == (more, more + each * count * outputs)
+
+
+@pytest.mark.parametrize(("op", "x", "w"), CONVOLUTIONS)
+def test_convolutions_of_codes(op: conv.Conv2d, x: tuple[int, ...], w: tuple[int, ...]) -> None:
+    geometry = (op.stride, op.padding, op.dilation, op.groups)
+    images, filters, out = Spec(x, int8), Spec(w, int8), op.infer(spec(*x), spec(*w))
+    products = op.matmul_flops(out, spec(*x), spec(*w))
+    assert cost_of(event(integer.IntConv2d(*geometry), images, filters)).flops == products
+    cost = cost_of(event(quantized.Conv2dInt8(*geometry), images, spec(x[0], 1, 1, 1), filters, spec(w[0])))
+    assert (cost.matmul_flops, cost.flops) == (products, products + 2 * out.size)
 
 
 def test_pooling_takes_a_flop_for_each_element_of_a_window() -> None:

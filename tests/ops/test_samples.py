@@ -14,7 +14,7 @@ import pytest
 
 import tinytorch.nn
 import tinytorch.ops
-from tests.ops import reference_fused, reference_images  # noqa: F401  # they fill the table
+from tests.ops import reference_codes, reference_fused, reference_images  # noqa: F401  # they fill the table
 from tests.ops.reference import EXTRA_SAMPLES, REFERENCES, Array
 from tinytorch.autograd import grad, no_grad
 from tinytorch.errors import DTypeError, GradientError

@@ -23,13 +23,16 @@ from tinytorch.ops.compare import Binary, Where
 from tinytorch.ops.conv import Conv2d, Conv2dInputGrad, Conv2dWeightGrad, Convolution
 from tinytorch.ops.elementwise import ReluGrad
 from tinytorch.ops.index import Assign, Gather, GatherGrad, Slice, SliceGrad, TakeGrad
+from tinytorch.ops.integer import GroupMatMul, IntConv2d, IntMatMul
 from tinytorch.ops.matmul import LinearInputGrad, LinearWeightGrad
 from tinytorch.ops.norm import LayerNorm, LayerNormGrad
 from tinytorch.ops.pool import AvgPool2d, AvgPool2dGrad, MaxPool2d, MaxPool2dGrad, MaxPool2dPick, Pooling
+from tinytorch.ops.quantize import FakeQuantize, Quantize
+from tinytorch.ops.quantized import Conv2dInt8, LinearInt4, LinearInt8
 from tinytorch.ops.reduce import ArgMax, Reduction
 from tinytorch.ops.shape import Concat, Pad
 from tinytorch.ops.softmax import CrossEntropy, Softmax
-from tinytorch.ops.spec import DType, Spec, bool_, require_float
+from tinytorch.ops.spec import DType, Spec, bool_, float64, require_float
 from tinytorch.ops.update import AdamUpdate, GlobalNorm, ScaleAll, SGDUpdate
 
 MOST_STEP, MOST_WINDOW = 2**20, 2**18
@@ -214,6 +217,11 @@ def _window(height: int, width: int) -> None:
     require(height * width <= MOST_WINDOW, f"a kernel of {height}x{width}; at most {MOST_WINDOW:,} elements")
 
 
+@check_op.register
+def _(op: Quantize | FakeQuantize, *inputs: Spec) -> None:
+    require(-128 <= op.low <= op.high <= 127, f"codes from {op.low} to {op.high} are not those of int8")
+
+
 def _geometry(op: Convolution) -> Conv2d:
     """The forward op of a convolution or its gradient, its fields checked."""
     _steps(op.stride, op.dilation)
@@ -228,7 +236,13 @@ def _filters(w: Spec) -> None:
 
 
 @check_op.register
-def _(op: Conv2d, x: Spec, w: Spec, b: Spec | None = None) -> None:
+def _(op: Conv2d | IntConv2d, x: Spec, w: Spec, b: Spec | None = None) -> None:
+    _geometry(op)
+    _filters(w)
+
+
+@check_op.register
+def _(op: Conv2dInt8, x: Spec, x_scale: Spec, w: Spec, w_scale: Spec, zero: Spec | None = None) -> None:
     _geometry(op)
     _filters(w)
 
@@ -357,6 +371,27 @@ def _row_of_columns(x: Spec, kernel: tuple[int, int], out_width: int) -> int:
 def _(op: Conv2d, x: Spec, w: Spec, b: Spec | None = None) -> int:
     out = op.infer(x, w)
     return _framed(x, op.padding) + _row_of_columns(x, (w.shape[2], w.shape[3]), out.shape[3])
+
+
+@scratch_bytes.register
+def _(op: IntConv2d, x: Spec, w: Spec) -> int:
+    """Without a kernel for codes, sums are made of float64, which holds them all."""
+    wide, out = Spec(x.shape, float64), op.infer(x, w)
+    columns = _row_of_columns(wide, (w.shape[2], w.shape[3]), out.shape[3])
+    return 8 * (x.size + w.size + out.size) + _framed(wide, op.padding) + columns
+
+
+@scratch_bytes.register
+def _(op: Conv2dInt8, x: Spec, x_scale: Spec, w: Spec, *rest: Spec) -> int:
+    return scratch_bytes(IntConv2d(op.stride, op.padding, op.dilation, op.groups), x, w)
+
+
+@scratch_bytes.register
+def _(op: IntMatMul | GroupMatMul | LinearInt8 | LinearInt4, x: Spec, *rest: Spec) -> int:
+    """Without a kernel for codes, sums are made of float32, a part at a time: operands, and result, anew."""
+    w = rest[1] if isinstance(op, LinearInt8 | LinearInt4) else rest[0]
+    rows = x.size // max(x.shape[-1], 1)
+    return 4 * (x.size + 3 * w.size) + 12 * rows * w.shape[0]
 
 
 @scratch_bytes.register

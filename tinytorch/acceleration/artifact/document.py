@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias, cast
 import msgspec
 
 from tinytorch.acceleration.artifact.fields import encode_fields
-from tinytorch.acceleration.artifact.registry import name_of
+from tinytorch.acceleration.artifact.registry import name_of, version_of
 from tinytorch.acceleration.graph import Call, Graph
 from tinytorch.errors import ProgramError
 from tinytorch.ops.meta import NoData
@@ -18,7 +18,7 @@ from tinytorch.ops.random import Uniform
 from tinytorch.ops.spec import Array, Spec
 from tinytorch.tensor import Tensor
 
-FORMAT, VERSION = "tinytorch-program", 1
+FORMAT, VERSION = "tinytorch-program", 2
 MOST_LETTERS = 256
 """Of a name or module path."""
 
@@ -187,7 +187,7 @@ def contents_of(graph: Graph, name: str = "", notes: Mapping[str, str] | None = 
 
     document = Document(
         format=FORMAT,
-        version=VERSION,
+        version=version_of(name_of(call.op) for call in graph.calls),
         name=name,
         notes=dict(sorted((notes or {}).items())),
         stateless=is_stateless(graph),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tinytorch.errors import ProgramError
 from tinytorch.nn.embedding import Lookup
 from tinytorch.ops import (
@@ -13,9 +15,12 @@ from tinytorch.ops import (
     conv,
     elementwise,
     index,
+    integer,
     matmul,
     norm,
     pool,
+    quantize,
+    quantized,
     random,
     reduce,
     shape,
@@ -24,7 +29,7 @@ from tinytorch.ops import (
 )
 from tinytorch.ops.base import Op
 
-_CLASSES: tuple[type[Op], ...] = (
+_FIRST: tuple[type[Op], ...] = (
     # element by element
     *(arithmetic.Add, arithmetic.Sub, arithmetic.Mul, arithmetic.Div, arithmetic.Pow),
     *(arithmetic.Maximum, arithmetic.Minimum, arithmetic.Neg, arithmetic.Abs, arithmetic.Sign),
@@ -51,10 +56,28 @@ _CLASSES: tuple[type[Op], ...] = (
     *(update.SGDUpdate, update.AdamUpdate, update.GlobalNorm, update.ScaleAll, random.Uniform),
 )
 
-OPS: dict[str, type[Op]] = {kind.__name__.lower(): kind for kind in _CLASSES}
+_SECOND: tuple[type[Op], ...] = (
+    *(quantize.Quantize, quantize.QuantizeRows, quantize.FakeQuantize),
+    *(integer.IntMatMul, integer.IntConv2d, integer.GroupMatMul),
+    *(quantized.LinearInt8, quantized.LinearInt4, quantized.Conv2dInt8),
+    *(quantized.LookupInt8, quantized.LookupInt4),
+)
+"""Ops on codes, which came with version 2 of the format."""
+
+OPS: dict[str, type[Op]] = {kind.__name__.lower(): kind for kind in (*_FIRST, *_SECOND)}
 """The ops by the name that they have in a file."""
 
 _NAMES = {kind: name for name, kind in OPS.items()}
+
+
+def version_of(names: Iterable[str]) -> int:
+    """The first version of the format that has all of these ops.
+
+    >>> version_of(["relu"]), version_of(["relu", "linearint8"])
+    (1, 2)
+    """
+    second = {_NAMES[kind] for kind in _SECOND}
+    return 1 if second.isdisjoint(names) else 2
 
 
 def name_of(op: Op) -> str:

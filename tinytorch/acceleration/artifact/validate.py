@@ -6,16 +6,21 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from tinytorch.acceleration.artifact.checks import check_op, require, scratch_bytes
 from tinytorch.acceleration.artifact.document import Document, Step, is_name, is_path, key_of, one_line
 from tinytorch.acceleration.artifact.fields import MOST_AXES, decode_op
-from tinytorch.acceleration.artifact.registry import OPS, op_named
+from tinytorch.acceleration.artifact.registry import OPS, op_named, version_of
 from tinytorch.acceleration.graph import Call
 from tinytorch.errors import ProgramError
 from tinytorch.nn.embedding import Lookup
 from tinytorch.ops.base import Op
 from tinytorch.ops.index import Assign, Gather, GatherGrad, Take, TakeGrad
+from tinytorch.ops.integer import GroupMatMul
 from tinytorch.ops.pool import MaxPool2dGrad, MaxPool2dPick
+from tinytorch.ops.quantize import FakeQuantize, Quantize
+from tinytorch.ops.quantized import Conv2dInt8, LinearInt4, LinearInt8, LookupInt4, LookupInt8
 from tinytorch.ops.random import Uniform
 from tinytorch.ops.softmax import CrossEntropy
 from tinytorch.ops.spec import DTYPES, Array, Spec
@@ -55,6 +60,8 @@ def check_document(document: Document, limits: Limits | None = None) -> Checked:
     Raises ProgramError.
     """
     _check_texts(document)
+    needed = version_of(step.op for step in document.calls)
+    require(document.version == needed, f"format {document.version}; with its ops it is {needed}")
     specs = _specs(document, limits)
     given = len(document.inputs) + len(document.states) + len(document.constants)
     placed = (*document.inputs, *(v for v, _ in document.states), *(v for v, _ in document.constants))
@@ -218,12 +225,14 @@ def _check_ends(document: Document, specs: Sequence[Spec]) -> None:
 
 
 def check_values(calls: Sequence[Call], specs: Sequence[Spec], known: Mapping[int, Array]) -> None:
-    """Refuse indices out of range where they are in the file: constants and states, by value.
+    """Refuse indices out of range and scales that are no scales where they are in the file, by value.
 
     Raises ProgramError. Indices that come as inputs are the op's to check, at each run.
     """
     for at, call in enumerate(calls):
         op, inputs = call.op, [specs[v] for v in call.inputs]
+        for position in _SCALES.get(type(op), ()):
+            _check_scale(known.get(call.inputs[position]), f"call {at} ({op.name})")
         ranges: dict[int, tuple[int, int]] = {}
         if isinstance(op, Take):
             ranges[1] = 0 if isinstance(op, Lookup) else -inputs[0].shape[0], inputs[0].shape[0]
@@ -242,6 +251,25 @@ def check_values(calls: Sequence[Call], specs: Sequence[Spec], known: Mapping[in
         if isinstance(op, CrossEntropy) and (labels := known.get(call.inputs[1])) is not None:
             counted = labels[labels != op.ignore_index]
             _check_range(counted, 0, inputs[0].shape[1], f"call {at} ({op.name})")
+
+
+_SCALES: Mapping[type[Op], tuple[int, ...]] = {
+    Quantize: (1,),
+    FakeQuantize: (1,),
+    GroupMatMul: (2,),
+    LinearInt8: (1, 3),
+    LinearInt4: (1, 3),
+    Conv2dInt8: (1, 3),
+    LookupInt8: (1,),
+    LookupInt4: (1,),
+}
+"""Which inputs say what a step between two codes stands for."""
+
+
+def _check_scale(scale: Array | None, where: str) -> None:
+    if scale is not None and not (np.isfinite(scale) & (scale > 0)).all():
+        wrong = scale[~(np.isfinite(scale) & (scale > 0))].reshape(-1)
+        raise ProgramError(f"{where}: {wrong.size} of its scales are no finite number above 0, as {wrong[0]}")
 
 
 def _check_range(ids: Array | None, low: int, high: int, where: str) -> None:

@@ -161,6 +161,11 @@ class Emitter:
         """The largest of a vector's lanes; NaN may get lost."""
         if value.lanes == 1:
             return value
+        if not value.is_float:
+            function = self.declare(
+                f"llvm.vector.reduce.smax.{suffix(value.type)}", value.element, [value.type]
+            )
+            return Value(self, self.builder.call(function, [value.ir]))
         function = self.declare(f"llvm.vector.reduce.fmax.{suffix(value.type)}", value.element, [value.type])
         return Value(self, self.builder.call(function, [value.ir], fastmath=("nnan",)))
 

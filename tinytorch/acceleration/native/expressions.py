@@ -10,10 +10,10 @@ import numpy as np
 
 from tinytorch.acceleration.native import mathematics as m
 from tinytorch.acceleration.native.emit import Emitter
-from tinytorch.acceleration.native.values import Value
-from tinytorch.ops import activation, arithmetic, compare, elementwise, update
+from tinytorch.acceleration.native.values import FLOAT, Value
+from tinytorch.ops import activation, arithmetic, compare, elementwise, quantize, update
 from tinytorch.ops.base import Op
-from tinytorch.ops.spec import Spec
+from tinytorch.ops.spec import Spec, float32, float64, int8
 
 Emit = Callable[..., Any]
 
@@ -80,6 +80,25 @@ def _sgd(e: Emitter, op: Any, rate: Value, p: Value, g: Value, *buffer: Value) -
     return p - (d + moved * op.momentum if op.nesterov else moved) * rate, moved
 
 
+def _code(e: Emitter, op: Any, x: Value, scale: Value, zero: Value | None) -> Value:
+    """round(x / scale) + zero within the range, still as float."""
+    code = e.intrinsic("rint", x / scale)
+    code = code if zero is None else code + zero
+    high = e.select(code > op.high, op.high, code)
+    return e.select(high < op.low, op.low, high)
+
+
+def _quantize(e: Emitter, op: Op, x: Value, scale: Value, zero: Value | None = None) -> Value:
+    shift = None if zero is None else e.convert(zero, float32 if x.element == FLOAT else float64)
+    code = _code(e, op, x, scale, shift)
+    return e.convert(e.select(code.equals(code), code, 0.0 if shift is None else shift), int8)
+
+
+def _fake_quantize(e: Emitter, op: Op, x: Value, scale: Value, zero: Value) -> Value:
+    shift = e.convert(zero, float32 if x.element == FLOAT else float64)
+    return (_code(e, op, x, scale, shift) - shift) * scale
+
+
 EXPRESSIONS: dict[type[Op], Expression] = {
     arithmetic.Add: _binary(lambda a, b: a + b, "{0} + {1}"),
     arithmetic.Sub: _binary(lambda a, b: a - b, "{0} - {1}"),
@@ -116,6 +135,8 @@ EXPRESSIONS: dict[type[Op], Expression] = {
     compare.Not: Expression(lambda e, op, a: a ^ (True if a.element.width == 1 else -1), "~{0}"),
     update.SGDUpdate: Expression(_sgd, "sgd({all}{options})"),
     compare.Where: Expression(lambda e, op, c, a, b: e.select(c, a, b), "{1} if {0} else {2}"),
+    quantize.Quantize: Expression(_quantize, "quantize({all}, low={low}, high={high})"),
+    quantize.FakeQuantize: Expression(_fake_quantize, "fake_quantize({all}, low={low}, high={high})"),
 }
 
 _COMPARISONS = (compare.Comparison,)

@@ -10,21 +10,29 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from tinytorch.acceleration.fused import parts
 from tinytorch.acceleration.native import readable
 from tinytorch.acceleration.native.image_rules import filter_panels
 from tinytorch.acceleration.native.kernels.convolution import Convolve
+from tinytorch.acceleration.native.kernels.convolution_codes import ConvolveCodes, filter_codes
 from tinytorch.acceleration.native.kernels.gemm import Gemm, packed
+from tinytorch.acceleration.native.kernels.integer import Codes, packed_codes, packed_nibbles
 from tinytorch.acceleration.native.kernels.kernel import Kernel
 from tinytorch.acceleration.native.kernels.pointwise import Body, Pointwise
 from tinytorch.acceleration.native.kernels.reduction import Reduce
 from tinytorch.acceleration.native.kernels.winograd import _G, Winograd, transformed_filters
 from tinytorch.acceleration.native.place import Place
+from tinytorch.ops.integer import unpack_nibbles
 
 WIDTH = 110
 """Columns of a line."""
 
 OPERANDS: dict[str, tuple[str, str]] = {
     "Gemm": ("a b", "out"),
+    "IntGemm": ("codes panels", "out"),
+    "GroupGemm": ("codes panels scales", "out"),
+    "QuantizeEachRow": ("data", "codes scales"),
+    "ConvolveCodes": ("image filters", "out"),
     "Convolve": ("image filters", "out"),
     "ConvolveWeights": ("g image", "dw"),
     "Winograd": ("image filters", "out"),
@@ -49,24 +57,32 @@ _LETTERS = "abcdefghpqruvwz"
 HELPERS: dict[str, Callable[..., Any]] = {
     f.__name__: f
     for f in (
+        filter_codes,
         filter_panels,
         packed,
+        packed_codes,
+        packed_nibbles,
+        readable.fake_quantize,
         readable.frame,
         readable.gelu,
         readable.gelu_grad,
         readable.philox,
+        readable.quantize,
         readable.sgd,
         readable.strided,
         readable.winograd_outputs,
         readable.winograd_patch,
         transformed_filters,
+        unpack_nibbles,
     )
 }
 """Functions whose source goes into a text that calls them."""
 NUMBERS = {"_G": _G}
 """Constants that they use."""
 
-_NUMPY = "exp inf log maximum minimum nan sign sqrt tanh bool_ int8 int32 int64 uint8 float16 float32 float64"
+_NUMPY = (
+    "exp inf log maximum minimum nan rint sign sqrt tanh bool_ int8 int32 int64 uint8 float16 float32 float64"
+)
 _FROM = {
     "itertools": {"product"},
     "math": {"erf"},
@@ -110,6 +126,10 @@ def title(kernel: Kernel) -> list[str]:
         words = [*_ops(kernel.body), kernel.op.name, "over", *map(str, kernel.op.axis)]
     elif isinstance(kernel, Gemm):
         words = ["matmul", *_ops(kernel.body)]
+    elif isinstance(kernel, Codes):
+        words = [parts(kernel.calls[0])[0].op.name, *_ops(kernel.body)]
+    elif isinstance(kernel, ConvolveCodes):
+        words = ["intconv2d", *_ops(kernel.body), *["maxpool2d"] * kernel.pool]
     elif isinstance(kernel, Convolve | Winograd):
         words = [type(kernel).__name__.lower(), *_ops(kernel.body), *["maxpool2d"] * kernel.pool]
     else:

@@ -288,7 +288,11 @@ def _is_empty(call: Call, graph: Graph) -> bool:
 
 def native_ops() -> list[type[Op]]:
     """The ops that there are kernels for."""
-    from tinytorch.acceleration.native import image_rules, rules  # noqa: F401 - they fill the table of rules
+    from tinytorch.acceleration.native import (  # noqa: F401 - they fill the table of rules
+        code_rules,
+        image_rules,
+        rules,
+    )
 
     return [op for op in _RULES if op is not Fused]
 

@@ -13,12 +13,14 @@ from tinytorch.acceleration.interpret import run_call
 from tinytorch.acceleration.native import expressions
 from tinytorch.acceleration.native.functions import HELPERS, identifier, reserved
 from tinytorch.acceleration.native.kernels.convolution import Convolve
+from tinytorch.acceleration.native.kernels.convolution_codes import ConvolveCodes
 from tinytorch.acceleration.native.kernels.gemm import Gemm
+from tinytorch.acceleration.native.kernels.integer import GroupGemm, IntGemm
 from tinytorch.acceleration.native.kernels.winograd import Winograd
 from tinytorch.acceleration.native.layout import operands
 from tinytorch.acceleration.native.lower import Fallback, Lowered, Packed
 from tinytorch.acceleration.native.views import index_text
-from tinytorch.ops import activation, arithmetic, compare, elementwise, update
+from tinytorch.ops import activation, arithmetic, compare, elementwise, quantize, update
 from tinytorch.ops.base import Op
 from tinytorch.ops.context import rules
 from tinytorch.ops.index import Slice
@@ -33,6 +35,8 @@ _ONE_BY_ONE: tuple[type[Op], ...] = (
     compare.Where,
     elementwise.Erf,
     elementwise.ReluGrad,
+    quantize.FakeQuantize,
+    quantize.Quantize,
     update.SGDUpdate,
 )
 """Ops whose text holds for single numbers only."""
@@ -196,6 +200,14 @@ class Prepared:
                 side, width = self._as_seen(step, number, name), step.product.width
                 if side:
                     yield f"packed({side}, {width})", f"  # panels of {width} columns"
+            elif isinstance(step, GroupGemm) and step.reads[1].buffer == number:
+                yield f"packed_nibbles({name}, {step.width})", f"  # panels of {step.width} columns"
+            elif isinstance(step, IntGemm) and step.reads[1].buffer == number:
+                codes = step.codes.codes
+                yield f"packed_codes({name}, {step.width}, {codes})", f"  # panels of {step.width} columns"
+            elif isinstance(step, ConvolveCodes) and step.reads[1].buffer == number:
+                given = f"{step.windows.groups}, {step.width}, {step.codes.codes}, {step.runs}"
+                yield f"filter_codes({name}, {given})", f"  # panels of {step.width} filters"
             elif isinstance(step, Convolve) and step.reads[1].buffer == number:
                 call = f"filter_panels({name}, {step.windows.groups}, {step.width})"
                 yield call, f"  # panels of {step.width} filters"

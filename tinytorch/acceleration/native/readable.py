@@ -11,6 +11,17 @@ from numpy.lib.stride_tricks import as_strided
 from tinytorch.ops.spec import Array, Shape
 
 
+def quantize(x: float, scale: float, zero: int = 0, *, low: int, high: int) -> float:
+    """The code of a number: round(x / scale) + zero, within low .. high."""
+    code = np.rint(x / scale) + zero
+    return zero if np.isnan(code) else min(max(code, low), high)
+
+
+def fake_quantize(x: float, scale: float, zero: int, *, low: int, high: int) -> float:
+    """What is left of a number once it has been a code; NaN stays NaN."""
+    return (np.clip(np.rint(x / scale) + zero, low, high) - zero) * scale  # type: ignore[no-any-return]
+
+
 def frame(image: Array, size: Shape, origin: Shape, spacing: Shape) -> Array:
     """An image (channels, height, width) on zeros: first pixel at `origin`, the next `spacing` away."""
     channels, height, width = image.shape

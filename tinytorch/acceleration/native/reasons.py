@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from tinytorch.acceleration.fused import parts
 from tinytorch.acceleration.graph import Call, Graph, describe
 from tinytorch.acceleration.native.kernels.attention import AttentionGradHeads, AttentionHeads
+from tinytorch.acceleration.native.kernels.codes import QuantizeEachRow
 from tinytorch.acceleration.native.kernels.convolution import Convolve
 from tinytorch.acceleration.native.kernels.gemm import Gemm
+from tinytorch.acceleration.native.kernels.integer import Codes
 from tinytorch.acceleration.native.kernels.kernel import Kernel
 from tinytorch.acceleration.native.kernels.lookup import SumRows, TakeRows
 from tinytorch.acceleration.native.kernels.pointwise import Pointwise
@@ -32,6 +34,7 @@ _ROWS: dict[type[Kernel], str] = {
     LayerNormRows: "mean, variance and result of a row are computed while it is in the cache",
     LayerNormGradRows: "all three gradients are computed from a row while it is in the cache",
     CrossEntropyRows: "the loss and its gradient are computed from a row while it is in the cache",
+    QuantizeEachRow: "the largest number and the codes of a row are found while it is in the cache",
     AttentionHeads: "scores, softmax and weighted values of a few queries at a time stay in the cache",
     AttentionGradHeads: "the gradients of scores stay in the cache, a head at a time",
 }
@@ -39,8 +42,8 @@ _ROWS: dict[type[Kernel], str] = {
 
 def reason(kernel: Kernel) -> str:
     """Why these calls are one kernel; "" where there is one call and nothing to say."""
-    if isinstance(kernel, Gemm | Convolve | Winograd):
-        return _epilogue(kernel, "product" if isinstance(kernel, Gemm) else "convolution")
+    if isinstance(kernel, Gemm | Codes | Convolve | Winograd):
+        return _epilogue(kernel, "product" if isinstance(kernel, Gemm | Codes) else "convolution")
     if isinstance(kernel, Reduce) and kernel.body.calls:
         return (
             f"{_named(kernel.body.calls)} on the way into the {kernel.op.name}: the results are never stored"
@@ -54,7 +57,7 @@ def reason(kernel: Kernel) -> str:
     return _ROWS.get(type(kernel), "")
 
 
-def _epilogue(kernel: Gemm | Convolve | Winograd, what: str) -> str:
+def _epilogue(kernel: Gemm | Codes | Convolve | Winograd, what: str) -> str:
     """Why what follows a product is part of it."""
     pooled = any(isinstance(one.op, MaxPool2d) for call in kernel.calls for one in parts(call))
     if not kernel.body.calls and not pooled:

@@ -13,7 +13,7 @@ from tinytorch.ops.spec import DType
 if TYPE_CHECKING:
     from tinytorch.acceleration.native.emit import Emitter
 
-I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
+I1, I8, I16, I32, I64 = (ir.IntType(width) for width in (1, 8, 16, 32, 64))
 HALF, FLOAT, DOUBLE, POINTER = ir.HalfType(), ir.FloatType(), ir.DoubleType(), ir.PointerType()
 VECTOR_BYTES = 32
 """Bytes of a vector: eight float32. LLVM splits it in two where registers are narrower."""
@@ -21,6 +21,7 @@ VECTOR_BYTES = 32
 ELEMENTS: dict[str, Any] = {
     "bool": I8,
     "int8": I8,
+    "int16": I16,
     "int32": I32,
     "int64": I64,
     "float16": HALF,

@@ -11,15 +11,17 @@ import numpy as np
 
 from tinytorch.acceleration.graph import Call, Graph
 from tinytorch.acceleration.passes.rewrite import expanded, rewritten
-from tinytorch.ops import batchnorm, conv, matmul, update
+from tinytorch.nn.embedding import embedding
+from tinytorch.ops import batchnorm, conv, matmul, quantized, update
 from tinytorch.ops.arithmetic import Pow
-from tinytorch.ops.base import Op
+from tinytorch.ops.base import Op, registry
 from tinytorch.ops.context import rules
+from tinytorch.ops.integer import GroupMatMul, IntConv2d, int_matmul
 from tinytorch.ops.reduce import mean
 from tinytorch.ops.shape import permute, reshape
 from tinytorch.tensor import Tensor
 
-_matmul = matmul.MatMul()
+_matmul, _group_matmul = matmul.MatMul(), GroupMatMul()
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -73,6 +75,34 @@ def _matmul_rows(op: Op, a: Tensor, b: Tensor) -> Tensor:
     return reshape(_matmul(_rows(a), b), (*a.shape[:-1], b.shape[1]))
 
 
+def _linear_int8(op: Op, x: Tensor, x_scale: Tensor, w: Tensor, w_scale: Tensor, *zero: Tensor) -> Tensor:
+    total = int_matmul(_rows(x), w)
+    if zero:
+        ones = registry.make(np.ones((1, w.shape[1]), np.int8))
+        total = total - zero[0] * int_matmul(ones, w)
+    scale = x_scale if x_scale.ndim == 0 else reshape(x_scale, (-1, 1))
+    return reshape(total.to(x_scale.dtype) * scale * w_scale, (*x.shape[:-1], w.shape[0]))
+
+
+def _linear_int4(op: Op, x: Tensor, x_scale: Tensor, w: Tensor, w_scale: Tensor) -> Tensor:
+    scale = x_scale if x_scale.ndim == 0 else reshape(x_scale, (-1, 1))
+    return reshape(_group_matmul(_rows(x), w, w_scale) * scale, (*x.shape[:-1], w.shape[0]))
+
+
+def _conv2d_int8(op: Any, x: Tensor, x_scale: Tensor, w: Tensor, w_scale: Tensor, *zero: Tensor) -> Tensor:
+    convolve = IntConv2d(op.stride, op.padding, op.dilation, op.groups)
+    total = convolve(x, w)
+    if zero:
+        ones = registry.make(np.ones((1, *x.shape[1:]), np.int8))
+        total = total - zero[0] * convolve(ones, w)
+    beside = w_scale if w_scale.ndim == 0 else reshape(w_scale, (-1, 1, 1))
+    return total.to(x_scale.dtype) * x_scale * beside
+
+
+def _lookup_int8(op: Op, codes: Tensor, scale: Tensor, ids: Tensor) -> Tensor:
+    return embedding(ids, codes).to(scale.dtype) * embedding(ids, scale)
+
+
 FORMS: dict[type[Op], Callable[..., Any]] = {
     matmul.MatMul: _matmul_rows,
     matmul.Linear: _linear,
@@ -81,6 +111,10 @@ FORMS: dict[type[Op], Callable[..., Any]] = {
     conv.Conv2d: _conv2d,
     batchnorm.BatchNorm: _batch_norm,
     batchnorm.BatchNormGrad: _batch_norm_grad,
+    quantized.LinearInt8: _linear_int8,
+    quantized.LinearInt4: _linear_int4,
+    quantized.Conv2dInt8: _conv2d_int8,
+    quantized.LookupInt8: _lookup_int8,
 }
 _POWERS: dict[float, Callable[[Tensor], Tensor]] = {
     1.0: lambda a: a,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tinytorch.acceleration.graph import Call
-from tinytorch.ops import activation, arithmetic, compare, elementwise, update
+from tinytorch.ops import activation, arithmetic, compare, elementwise, quantize, update
 from tinytorch.ops.base import Op
 from tinytorch.ops.context import rules
 from tinytorch.ops.spec import Spec
@@ -43,6 +43,8 @@ ELEMENTWISE: tuple[type[Op], ...] = (
     compare.Or,
     compare.Not,
     compare.Where,
+    quantize.Quantize,
+    quantize.FakeQuantize,
 )
 """Ops whose result at a place depends on their operands at that place alone."""
 
@@ -68,6 +70,10 @@ def is_elementwise(call: Call, specs: Mapping[int, Spec]) -> bool:
         )  # NaN and overflow are NumPy's
     if isinstance(op, elementwise.Erf):
         return outputs[0].dtype.name == "float32"
-    if isinstance(op, compare.And | compare.Or | compare.Not | compare.Where | arithmetic.Copy):
+    takes_any = (
+        *(compare.And, compare.Or, compare.Not, compare.Where, arithmetic.Copy),
+        *(quantize.Quantize, quantize.FakeQuantize),
+    )
+    if isinstance(op, takes_any):
         return True
     return "b" not in kinds

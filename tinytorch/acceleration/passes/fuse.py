@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tinytorch.acceleration.fused import Fused, parts
 from tinytorch.acceleration.graph import Call, Graph
 from tinytorch.acceleration.passes.elementwise import is_elementwise
-from tinytorch.ops import conv, matmul, pool
+from tinytorch.ops import conv, integer, matmul, pool
 from tinytorch.ops.base import Op
 from tinytorch.ops.context import rules
 from tinytorch.ops.index import Slice
@@ -16,7 +16,9 @@ from tinytorch.ops.reduce import Max, Mean, Min, Sum
 from tinytorch.ops.shape import Layout
 from tinytorch.ops.spec import Shape
 
-ANCHORS: tuple[type[Op], ...] = (matmul.MatMul, conv.Conv2d, conv.Conv2dInputGrad)
+OF_CODES: tuple[type[Op], ...] = (integer.IntMatMul, integer.IntConv2d, integer.GroupMatMul)
+"""Products of codes."""
+ANCHORS: tuple[type[Op], ...] = (matmul.MatMul, conv.Conv2d, conv.Conv2dInputGrad, *OF_CODES)
 """Ops whose kernel can go on with element-wise work while its result is in registers."""
 SINKS: tuple[type[Op], ...] = (Sum, Mean, Max, Min)
 """Ops that can compute their operand on the way."""
@@ -100,10 +102,10 @@ def _has_rule(call: Call) -> bool:
 
 
 def _is_simple(graph: Graph, call: Call) -> bool:
-    """Whether a kernel computes it at all: floats, and none without elements."""
+    """Whether a kernel computes it at all: floats or codes, and none without elements."""
     specs = [graph.specs[v] for v in (*call.inputs, *call.outputs)]
     one = {s.dtype.name for s in specs}
-    return all(s.size for s in specs) and (one == {"float32"} or one == {"float64"})
+    return all(s.size for s in specs) and (one in ({"float32"}, {"float64"}) or type(call.op) in OF_CODES)
 
 
 def is_view(call: Call) -> bool:
@@ -298,7 +300,8 @@ def fuse_pools(graph: Graph) -> Graph:
         maker = graph.calls[source]
         front = parts(maker)[0]
         alone = len(maker.outputs) == 1 and users[call.inputs[0]] == [at] and call.inputs[0] not in kept
-        if type(front.op) is conv.Conv2d and len(front.inputs) == 2 and alone:
+        plain = type(front.op) in (conv.Conv2d, integer.IntConv2d)
+        if plain and len(front.inputs) == 2 and alone:
             taken[source] = at
     calls = []
     gone = set(taken.values())

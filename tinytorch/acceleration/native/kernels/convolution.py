@@ -50,9 +50,13 @@ class Convolve(Kernel):
         self.n, self.o, self.oh, self.ow = shape
         self.pool = writes[0].shape != shape
         """Whether the largest of each 2x2 pixels is what is written."""
-        self.frame, self.dtype = Frame(windows, x), x.dtype
-        self.width, self.c = filters.shape[5], filters.shape[4]
+        self._lay_out(x, filters)
         self.scratch = self.frame.nbytes
+
+    def _lay_out(self, x: Place, filters: Place) -> None:
+        """Find how images and filters lie, and what their elements are."""
+        self.frame, self.lanes = Frame(self.windows, x), lanes_of(x.dtype)
+        self.width, self.c = filters.shape[5], filters.shape[4]
 
     overwrites = True
 
@@ -66,7 +70,7 @@ class Convolve(Kernel):
         return "convolve", self.windows, shape, self.body.signature(), len(self.writes), *places
 
     def emit(self, e: Emitter, reads: Sequence[Pointer], writes: Sequence[Pointer], scratch: Any) -> None:
-        room = Pointer(e, scratch, self.dtype) if self.scratch else reads[0]
+        room = Pointer(e, scratch, self.frame.dtype) if self.scratch else reads[0]
         self.frame.begin(e, room)
         groups, panels = self.reads[1].shape[:2]
         outputs = self.o // groups
@@ -102,7 +106,7 @@ class Convolve(Kernel):
         outs: Sequence[Pointer],
     ) -> None:
         """All pixels of some filters' outputs."""
-        lanes = lanes_of(self.dtype)
+        lanes = self.lanes
         vectors = -(-columns // lanes)
         counts = [min(lanes, columns - v * lanes) for v in range(vectors)]
         if self.pool:
@@ -158,8 +162,8 @@ class Convolve(Kernel):
         side = Side(filters, self.width, self.width, 0, dense=True)
         merged = dw == 1 and self.c == pixel  # a row of the window is one run
         runs, length = (1, kw * self.c) if merged else (kw, self.c)
-        sums = [e.zeros(self.dtype, lanes_of(self.dtype))] * (len(tops) * vectors)
-        counts = [lanes_of(self.dtype)] * vectors
+        sums = [side.products.zeros(e)] * (len(tops) * vectors)
+        counts = [self.lanes] * vectors
 
         def add(i: Value, j: Value, sums: Sequence[Value]) -> list[Value]:
             moved = [top + (i * (dh * self.frame.row) + j * (dw * pixel)) for top in tops]
@@ -201,10 +205,18 @@ class Convolve(Kernel):
         for pointer, place, value in zip(outs, self.writes, values, strict=True):
             store_run(shifted(pointer, at, place.strides[1:]), value, place.strides[1], count)
 
+    def _filter(self, name: str, group: str, own: str) -> str:
+        """The weight under (i, j) of a window in channel c, in Python."""
+        one = self.reads[1].shape[1] == 1
+        place = ("0", own) if one else (f"{own} // {self.width}", f"{own} % {self.width}")
+        return f"{name}[{group}, {place[0]}, i, j, c, {place[1]}]"
+
+    number = "0.0", "{}"
+    """How a sum begins in Python, and what is done to a factor first."""
+
     def text(self, reads: Sequence[str], writes: Sequence[str]) -> Iterator[str]:
-        w = self.windows
-        groups, panels, kh, kw, c, width = self.reads[1].shape
-        outputs = self.o // groups
+        w, (begin, factor) = self.windows, self.number
+        groups, (kh, kw) = w.groups, w.kernel
         oh, ow = (self.oh // 2 * 2, self.ow // 2 * 2) if self.pool else (self.oh, self.ow)
         if self.pool:
             yield f"{writes[0]}[...] = -inf"
@@ -213,13 +225,12 @@ class Convolve(Kernel):
         yield f"    for o, y, x in product(range({self.o}), range({oh}), range({ow})):"
         group, own = ("0", "o") if groups == 1 else ("group", "own")
         if groups > 1:
-            yield f"        group, own = divmod(o, {outputs})"
-        yield "        total = 0.0"
-        yield f"        for i, j, c in product(range({kh}), range({kw}), range({c})):"
-        channel = "c" if groups == 1 else f"group * {c} + c"
-        place = (f"{own} // {width}", f"{own} % {width}") if panels > 1 else ("0", own)
-        filters = f"{reads[1]}[{group}, {place[0]}, i, j, c, {place[1]}]"
-        yield f"            total += framed[{channel}, {w.pixel()}] * {filters}"
+            yield f"        group, own = divmod(o, {self.o // groups})"
+        yield f"        total = {begin}"
+        yield f"        for i, j, c in product(range({kh}), range({kw}), range({self.c})):"
+        channel = "c" if groups == 1 else f"group * {self.c} + c"
+        pixel, weight = f"framed[{channel}, {w.pixel()}]", self._filter(reads[1], group, own)
+        yield f"            total += {factor.format(pixel)} * {factor.format(weight)}"
         lines, made = self.body.text(["total", *(f"{r}[n, o, y, x]" for r in reads[2:])])
         for line in lines:
             yield f"        {line}"

@@ -10,6 +10,7 @@ from tinytorch.acceleration.native.kernels.kernel import load_run, store_run
 from tinytorch.acceleration.native.kernels.lookup import along, fill
 from tinytorch.acceleration.native.place import Place
 from tinytorch.acceleration.native.values import Pointer, Value, lanes_of
+from tinytorch.ops.spec import DType
 from tinytorch.ops.window import Pair
 
 CHANNELS_LAST = (0, 2, 3, 1)
@@ -50,19 +51,18 @@ def _times(name: str, factor: int) -> str:
 
 
 class Frame:
-    """A frame in memory, pixel by pixel with the channels of each side by side."""
+    """A frame in memory, pixel by pixel, channels side by side; `dtype` is that of the image if not given."""
 
-    def __init__(self, windows: Windows, place: Place) -> None:
-        self.windows, self.place = windows, place
+    def __init__(self, windows: Windows, place: Place, dtype: DType | None = None) -> None:
+        self.windows, self.place, self.dtype = windows, place, dtype or place.dtype
         self.channels, *image = place.shape[1:]
         self.image = (image[0], image[1])
         beside = place.strides[1] == 1 or self.channels == 1
         pixel = place.strides[3] == self.channels or self.image[1] == 1
-        self.direct = (
-            windows.is_plain(self.image) and beside and pixel and place.strides[2] == image[1] * self.channels
-        )
+        plain = self.dtype == place.dtype and windows.is_plain(self.image)
+        self.direct = plain and beside and pixel and place.strides[2] == image[1] * self.channels
         self.row = windows.size[1] * self.channels
-        self.nbytes = 0 if self.direct else windows.size[0] * self.row * place.dtype.itemsize
+        self.nbytes = 0 if self.direct else windows.size[0] * self.row * self.dtype.itemsize
         self.clear = not windows.is_plain(self.image)
 
     def begin(self, e: Emitter, room: Pointer) -> None:
@@ -87,27 +87,36 @@ class Frame:
             if s_c == 1 and s_w == c and right == 1:  # a row is one run
                 begin, run = first_x * c, (last_x - first_x) * c
                 target = line + (left + first_x) * c
-                along(
-                    e,
-                    run,
-                    lanes,
-                    lambda at, _, n: (target + at).store((source + begin + at).load(lanes, n), n),
-                )
+                _move(e, source + begin, target, run)
             elif c == 1 or s_c != 1:
                 with e.loop(c) as channel:
                     from_, to = source + channel.index * s_c, line + channel.index
 
                     def move(at: Value, _: int, n: int) -> None:
                         value = load_run(from_ + (at + first_x) * s_w, s_w, lanes, n)
-                        store_run(to + ((at + first_x) * right + left) * c, value, right * c, n)
+                        goal = to + ((at + first_x) * right + left) * c
+                        store_run(goal, e.convert(value, room.dtype), right * c, n)
 
                     along(e, last_x - first_x, lanes, move)
             else:
                 with e.loop(last_x - first_x) as x:
                     from_ = source + (x.index + first_x) * s_w
                     to = line + ((x.index + first_x) * right + left) * c
-                    along(e, c, lanes, lambda at, _, n: (to + at).store((from_ + at).load(lanes, n), n))
+                    _move(e, from_, to, c)
         return room
+
+
+def _move(e: Emitter, source: Pointer, target: Pointer, n: int) -> None:
+    """Copy a run of elements, as the dtype of where they go."""
+    lanes = lanes_of(target.dtype)
+    along(
+        e,
+        n,
+        lanes,
+        lambda at, _, count: (target + at).store(
+            e.convert((source + at).load(lanes, count), target.dtype), count
+        ),
+    )
 
 
 def filter_width(outputs: int, dtype: Any) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tinytorch.acceleration.native.emit import Emitter
 from tinytorch.acceleration.native.kernels.kernel import load_run
+from tinytorch.acceleration.native.kernels.products import Floats, Products
 from tinytorch.acceleration.native.values import Pointer, Value, lanes_of
 
 SUMS = 12
@@ -53,6 +54,15 @@ class Side:
     """Packs the panel of a number, with so many columns, when its turn comes: all lie at the same place."""
     ahead: Ahead | None = None
     """Where to find the next panel: it is fetched while this one is used, if that takes long enough."""
+    stream: int = 0
+    """How many elements ahead of those in use to fetch, where one tile has all rows: each is used once."""
+    codes: Products | None = None
+    """How elements are multiplied where they hold codes; widths, lines and steps count such elements."""
+
+    @property
+    def products(self) -> Products:
+        """How elements are multiplied."""
+        return self.codes or Floats(self.start.dtype)
 
 
 Finish = Callable[[Value, Value, Value, int], None]
@@ -78,7 +88,7 @@ def emit_tiles(
     No strides: a lies in tiles, as `pack_rows` leaves them. `panels` limits the columns to so many panels,
     which must be whole; `first_row` counts rows from there. With `shared` each thread has its own panels.
     """
-    lanes = lanes_of(a.dtype)
+    lanes = side.products.lanes
 
     def panel(index: Value, start: Value, columns: int) -> None:
         if side.pack is not None:
@@ -95,14 +105,19 @@ def emit_tiles(
                     line = ((row * k + at * rows) * ((1 << 20) // m)) >> 20
                     side.ahead.fetch(index + 1, line, side.width)
 
+                def stream(at: Value) -> None:
+                    """Fetch the line that is due in a while: it is used once, and memory is far."""
+                    line = here + (at * side.line + side.stream)
+                    for column in range(0, side.width * line.dtype.itemsize, CACHE_LINE):
+                        (line + column // line.dtype.itemsize).fetch()
+
                 if strides:
                     tops, step = [a + (row + r) * strides[0] for r in range(rows)], strides[1]
                 else:
                     tops, step = [a + (row * k + r) for r in range(rows)], rows
                 counts = [min(lanes, columns - v * lanes) for v in range(vectors)]
-                sums = tile_sums(
-                    e, tops, step, here, side, counts, k, fetch if side.ahead and m > most else None
-                )
+                due = fetch if side.ahead and m > most else stream if side.stream and m <= most else None
+                sums = tile_sums(e, tops, step, here, side, counts, k, due)
                 for r, line in enumerate(sums):
                     for v, total in enumerate(line):
                         at = row + r if first_row is None else row + r + first_row
@@ -139,7 +154,7 @@ def tile_sums(
     fetch: Callable[[Value], None] | None = None,
 ) -> list[list[Value]]:
     """The sums of a tile: for each row, whose a begins at its top, vectors of `counts` columns."""
-    zeros = [e.zeros(b.dtype, lanes_of(b.dtype))] * (len(tops) * len(counts))
+    zeros = [side.products.zeros(e)] * (len(tops) * len(counts))
     sums = add_products(e, tops, step, b, side, counts, k, zeros, fetch)
     return [sums[r * len(counts) : (r + 1) * len(counts)] for r in range(len(tops))]
 
@@ -156,20 +171,22 @@ def add_products(
     fetch: Callable[[Value], None] | None = None,
 ) -> list[Value]:
     """The sums of a tile, row after row, with k more products added to each; few are not in a loop."""
-    lanes, vectors = lanes_of(b.dtype), len(counts)
+    products, vectors = side.products, len(counts)
 
     def add(index: Value, sums: Sequence[Value]) -> list[Value]:
         if fetch is not None:
             fetch(index)
         line = b + index * side.line
         right = [
-            load_run(line + v * lanes * side.step, side.step, lanes, None if side.dense else counts[v])
+            products.right(
+                e, line + v * products.lanes * side.step, side.step, None if side.dense else counts[v]
+            )
             for v in range(vectors)
         ]
         totals = []
         for r, top in enumerate(tops):
-            left = e.spread((top + index * step).load(), lanes)
-            totals += [e.multiply_add(left, right[v], sums[r * vectors + v]) for v in range(vectors)]
+            left = products.left(e, top + index * step)
+            totals += [products.add(e, left, right[v], sums[r * vectors + v]) for v in range(vectors)]
         return totals
 
     if isinstance(k, int) and k <= UNROLLED:
