@@ -47,3 +47,7 @@ class ProgramError(TinyTorchError, RuntimeError):
 
 class LearnError(TinyTorchError, ValueError):
     """A workspace, lesson or submission that is missing, damaged or used in a wrong way."""
+
+
+class QuantizationError(TinyTorchError, ValueError):
+    """A model, scheme or calibration data that cannot be quantized, or not in this way."""

@@ -261,16 +261,17 @@ class Compiled(Wrapper):
         program = None if isinstance(last.runner, Interpreted) else self._program()
         return explain(last.before, program, name=self._name, backward=backward, reasons=self.reasons)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, compact: bool = False) -> None:
         """Write the last call's graph and weights to a file that `load_program` reads, whole or not at all.
 
-        Raises ProgramError without a program, and for ops that files have no place for.
+        `compact`: entropy-coded, smaller and slower to read. Raises ProgramError without a program, and for
+        ops that files have no place for.
         """
         from tinytorch.acceleration.artifact import save_graph
 
         forward = self._variant().forward
         assert forward is not None, "a variant with a program has a graph"
-        save_graph(forward, path, name=self._name)
+        save_graph(forward, path, name=self._name, compact=compact)
 
     def kernel_seconds(self, runs: int, *tensors: Tensor) -> float:
         """Seconds of a run without the way in from Python, the median of `runs`, on such tensors."""

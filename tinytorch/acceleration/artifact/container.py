@@ -8,12 +8,10 @@ Format: https://github.com/huggingface/safetensors.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
-from io import BufferedReader
 from itertools import takewhile
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -40,6 +38,14 @@ class Place(NamedTuple):
     spec: Spec
     begin: int
     end: int
+
+
+class Readable(Protocol):
+    """A file, or bytes in memory, that is read into arrays."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def readinto(self, buffer: memoryview, /) -> int: ...
 
 
 class _Metadata(msgspec.Struct):
@@ -92,9 +98,8 @@ def _little(array: Array) -> Array:
 # ---------------------------------------------------------------- reading
 
 
-def read_header(file: BufferedReader, most: int) -> bytes:
-    """The header of a file; raises ProgramError for one over `most` bytes or longer than the file."""
-    size = os.fstat(file.fileno()).st_size
+def read_header(file: Readable, size: int, most: int) -> bytes:
+    """The header of a file of `size` bytes; raises ProgramError if it is over `most` bytes or that size."""
     start = file.read(_LENGTH)
     length = int.from_bytes(start, "little")
     if len(start) < _LENGTH or length > size - _LENGTH:
@@ -134,7 +139,13 @@ def check_header(header: bytes, document: bytes, tensors: Mapping[str, Place], s
         raise ProgramError(f"{size - whole:,} bytes follow the last tensor; nothing may")
 
 
-def read_tensors(file: BufferedReader, tensors: Mapping[str, Place]) -> dict[str, Array]:
+def cuts(header: bytes, tensors: Mapping[str, Place]) -> dict[int, int]:
+    """At which byte of the file each tensor begins, and the bytes of an element; empty ones left out."""
+    start = _LENGTH + len(header)
+    return {start + p.begin: p.spec.dtype.itemsize for p in tensors.values() if p.end > p.begin}
+
+
+def read_tensors(file: Readable, tensors: Mapping[str, Place]) -> dict[str, Array]:
     """The tensors after the header, in memory of their own; raises ProgramError for bools above 1."""
     found = {}
     for key, (spec, _, _) in tensors.items():

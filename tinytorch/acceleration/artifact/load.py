@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO
 
-from tinytorch.acceleration.artifact import container
+from tinytorch.acceleration.artifact import compact, container
 from tinytorch.acceleration.artifact.document import Document, decode, is_stateless
 from tinytorch.acceleration.artifact.validate import Checked, Limits, check_document, check_values
 from tinytorch.acceleration.graph import Graph
@@ -48,20 +49,33 @@ def load_artifact(path: str | Path, *, limits: Limits | None = None) -> Artifact
         if not path.is_file():
             raise ProgramError("there is no such file")
         with path.open("rb") as file:
-            return _read(file, limits or Limits())
+            size = os.fstat(file.fileno()).st_size
+            return _read(file, size, limits or Limits())
     except OSError as error:
         raise ProgramError(f"{path}: cannot be read ({error.strerror or error})") from error
     except ProgramError as error:
         raise ProgramError(f"{path}: {error}") from None
 
 
-def _read(file: BufferedReader, limits: Limits) -> Artifact:
-    header = container.read_header(file, limits.header)
+def _read(file: BinaryIO, size: int, limits: Limits) -> Artifact:
+    if compact.is_compact(file.read(len(compact.MAGIC))):
+        most = limits.memory + limits.header
+        if size > most:
+            raise ProgramError(f"a compact file of {size:,} bytes; at most {most:,}")
+        file.seek(0)
+        program = compact.unpacked(file.read(size), most)
+        return _read_program(io.BytesIO(program), len(program), limits)
+    file.seek(0)
+    return _read_program(file, size, limits)  # type: ignore[arg-type]
+
+
+def _read_program(file: container.Readable, size: int, limits: Limits) -> Artifact:
+    header = container.read_header(file, size, limits.header)
     text = container.document_in(header)
     document = decode(text)
     checked = check_document(document, limits)
     places = container.places(checked.tensors)
-    container.check_header(header, text, places, os.fstat(file.fileno()).st_size)
+    container.check_header(header, text, places, size)
     tensors = container.read_tensors(file, places)
     held = (*document.states, *document.constants)
     check_values(checked.calls, checked.specs, {value: tensors[key] for value, key in held})

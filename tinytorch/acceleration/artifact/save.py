@@ -7,23 +7,30 @@ from pathlib import Path
 
 import numpy as np
 
-from tinytorch.acceleration.artifact.container import file_of
+from tinytorch.acceleration.artifact.compact import packed
+from tinytorch.acceleration.artifact.container import cuts, file_of, header_of, places
 from tinytorch.acceleration.artifact.document import Contents, contents_of, decode, encode
 from tinytorch.acceleration.artifact.validate import check_document, check_values
 from tinytorch.acceleration.graph import Graph
 from tinytorch.errors import CheckpointError, ProgramError
+from tinytorch.ops.spec import Spec
 from tinytorch.training.files import write_whole
 
 
 def save_graph(
-    graph: Graph, path: str | Path, *, name: str = "", notes: Mapping[str, str] | None = None
+    graph: Graph,
+    path: str | Path,
+    *,
+    name: str = "",
+    notes: Mapping[str, str] | None = None,
+    compact: bool = False,
 ) -> None:
     """Write a graph with its weights as a program file, whole or not at all; see docs/program-format.md.
 
     States are stored with the values that they have now. The same graph gives the same bytes. `name` and the
-    values of `notes` are one line of text each, the keys of `notes` words. Raises ProgramError for an op that
-    is not one of TinyTorch's, for states whose memory overlaps while one is updated, and for a file that
-    cannot be written.
+    values of `notes` are one line of text each, the keys of `notes` words. `compact`: entropy-coded, as small
+    as can be; such a file is read as the other is. Raises ProgramError for an op that is not one of
+    TinyTorch's, for states whose memory overlaps while one is updated, and for a file that cannot be written.
 
     >>> import tempfile
     >>> from tinytorch.acceleration.artifact.load import load_graph
@@ -39,14 +46,16 @@ def save_graph(
       v1: float32[4] = relu(v0)
       return v1
     """
-    content = as_bytes(graph, name=name, notes=notes)
+    content = as_bytes(graph, name=name, notes=notes, compact=compact)
     try:
         write_whole(path, content)
     except CheckpointError as error:
         raise ProgramError(str(error)) from error
 
 
-def as_bytes(graph: Graph, *, name: str = "", notes: Mapping[str, str] | None = None) -> bytes:
+def as_bytes(
+    graph: Graph, *, name: str = "", notes: Mapping[str, str] | None = None, compact: bool = False
+) -> bytes:
     """What `save_graph` writes: the same bytes for the same graph; raises ProgramError."""
     _check_overlaps(graph)
     contents = contents_of(graph, name, notes)
@@ -55,7 +64,10 @@ def as_bytes(graph: Graph, *, name: str = "", notes: Mapping[str, str] | None = 
         _check(contents, text)
     except ProgramError as error:
         raise ProgramError(f"this graph cannot be saved: {error}") from None
-    return file_of(text, contents.tensors)
+    if not compact:
+        return file_of(text, contents.tensors)
+    laid = places({key: Spec(array.shape, array.dtype) for key, array in contents.tensors.items()})
+    return packed(file_of(text, contents.tensors), cuts(header_of(text, laid), laid))
 
 
 def _check(contents: Contents, text: bytes) -> None:
