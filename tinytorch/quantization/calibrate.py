@@ -36,7 +36,8 @@ class Seen:
     """What went into one layer: the lowest and highest number, a sample of all, and some rows or images.
 
     `gram` is the sum of x^T x over all rows, kept on request; `shape` that of the first input, `calls` how
-    often the layer ran. `whole`: whether an embedding's table is also read other than by ids.
+    often the layer ran. `whole`: whether an embedding's table is also read other than by ids. `settled`: a
+    range that training found, to be used as it is.
     """
 
     low: float = np.inf
@@ -47,6 +48,7 @@ class Seen:
     shape: tuple[int, ...] = ()
     calls: int = 0
     whole: bool = False
+    settled: tuple[float, float] | None = None
 
     @property
     def kept(self) -> Array:

@@ -18,12 +18,13 @@ from tinytorch.ops.quantize import LARGEST
 from tinytorch.ops.spec import Array
 from tinytorch.quantization import layers
 from tinytorch.quantization.calibrate import Seen
-from tinytorch.quantization.gptq import least_squares_scales, rounded_in_turn
+from tinytorch.quantization.gptq import least_squares_scales, rounded_in_turn, stored
 from tinytorch.quantization.grid import (
     affine_grid,
     channel_scales,
     codes_of,
     group_codes,
+    group_scales,
     group_size,
     symmetric_scale,
 )
@@ -46,6 +47,8 @@ class Converter:
     correct: bool = False
     shared: frozenset[int] = frozenset()
     """Ids of weights that embeddings have, which other layers may share."""
+    as_trained: bool = False
+    """Whether grids are those that `aware` trained with: set by the largest number, also with four bits."""
     _codes: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def convert(self, layer: Module, seen: Seen, scheme: Scheme) -> Module:
@@ -104,7 +107,7 @@ class Converter:
                 raise QuantizationError("a weight holds NaN or infinity, which no code stands for")
             gram = seen.gram if seen is not None and self.rounding == "gptq" else None
             if scheme.bits == 4:
-                codes, scale = four_bits(w, scheme.group, gram)
+                codes, scale = four_bits(w, scheme.group, gram, largest=self.as_trained)
             else:
                 per = "channel" if channels or id(weight) in self.shared else scheme.per
                 codes, scale = eight_bits(w, per, gram)
@@ -130,10 +133,15 @@ def eight_bits(w: Array, per: str, gram: Array | None = None) -> tuple[Array, Ar
     return codes_of(w, scale.reshape(scale.shape + (1,) * (w.ndim - 1) * scale.ndim)), scale
 
 
-def four_bits(w: Array, most: int, gram: Array | None = None) -> tuple[Array, Array]:
-    """Nibbles of w: (n, k / 2), and float16 scales (n, groups) for groups of at most `most` inputs."""
+def four_bits(
+    w: Array, most: int, gram: Array | None = None, *, largest: bool = False
+) -> tuple[Array, Array]:
+    """Nibbles of w: (n, k / 2), and float16 scales (n, groups) for groups of at most `most` inputs.
+
+    `largest`: have the largest number of a group set its scale, rather than what loses least.
+    """
     size = group_size(w.shape[1], most)
-    scales = least_squares_scales(w, size)
+    scales = stored(group_scales(w, size)) if largest else least_squares_scales(w, size)
     if gram is not None:
         codes = rounded_in_turn(w, gram, scales, bits=4)
     else:
@@ -146,7 +154,7 @@ def inputs_for(seen: Seen, scheme: Scheme, kind: str = "") -> layers.Inputs:
     kind = kind or scheme.activations
     if kind == "dynamic":
         return layers.ByRow()
-    low, high = RANGES[scheme.ranges](seen.values, seen.low, seen.high)
+    low, high = seen.settled or RANGES[scheme.ranges](seen.values, seen.low, seen.high)
     if kind == "static-uint8":
         scale, zero = affine_grid(low, high)
         return layers.ByRange(scale, zero, -128, 127)

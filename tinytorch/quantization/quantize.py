@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -17,9 +17,11 @@ from tinytorch.errors import QuantizationError, TinyTorchError
 from tinytorch.nn.embedding import Embedding
 from tinytorch.nn.module import Module
 from tinytorch.quantization import fold, layers
+from tinytorch.quantization.aware import Aware, trained
 from tinytorch.quantization.calibrate import Batch, Seen, calibrate, inputs_of, quantizable
 from tinytorch.quantization.convert import Converter, Rounding
 from tinytorch.quantization.model import QuantizedModel
+from tinytorch.quantization.ranges import Range
 from tinytorch.quantization.report import LayerReport, Report, Sizes
 from tinytorch.quantization.scheme import SCHEMES, Scheme, scheme_of
 from tinytorch.quantization.score import Metric, Score, sqnr
@@ -56,6 +58,9 @@ def quantize(
     Raises QuantizationError for a model that is quantized already or has no layer to quantize, for an unknown
     scheme, and for calibration data that is empty or not finite.
 
+    A model that `aware` made and that was trained becomes what it was trained to be: its codes are the
+    nearest ones on the grids that it was trained with.
+
     >>> from tinytorch.models import MLP
     >>> q = quantize(MLP((16, 8, 4)), [Tensor(np.ones((2, 16), np.float32))], prefer="size")
     >>> [type(layer).__name__ for layer in q.layers], q(Tensor(np.ones((3, 16), np.float32))).shape
@@ -69,10 +74,15 @@ def quantize(
     few = chosen.bits == 4 or chosen.name == "mixed"
     rounding = rounding or ("gptq" if few else "nearest")
     batches = list(calibration)
+    was_aware = any(isinstance(module, Aware) for module in model.modules())
+    if was_aware:
+        rounding = "nearest"
+    model, ranges = trained(model)
     work = _Work(model, batches, list(validation) if validation is not None else batches, metric, seed)
     work.observe(gram=rounding == "gptq")
+    work.keep(ranges)
     tables = frozenset(id(m.weight) for m in work.layers.values() if isinstance(m, Embedding))
-    work.converter = Converter(rounding, correct_bias, tables)
+    work.converter = Converter(rounding, correct_bias, tables, as_trained=was_aware)
     work.try_layers([SCHEMES["int4-g128"], chosen] if chosen.name == "mixed" else [chosen], prefer)
     work.choose(max_loss, prefer)
     return work.finish(max_loss, prefer)
@@ -131,6 +141,11 @@ class _Work:
             own = any(role != "module" for role in module._roles.values())
             if own and path not in self.layers:
                 self.left[path or "(model)"] = f"{type(module).__name__} has no form on codes"
+
+    def keep(self, ranges: Mapping[str, Range]) -> None:
+        """Take the ranges that training settled on in the place of those of calibration."""
+        for path, (low, high) in ranges.items():
+            self.seen[path].settled = low, high
 
     # ------------------------------------------------------------ trials
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
@@ -12,6 +13,7 @@ from tinytorch.errors import QuantizationError
 from tinytorch.nn.module import Module
 from tinytorch.ops.softmax import cross_entropy
 from tinytorch.ops.spec import Array
+from tinytorch.profiling.statistics import Estimate
 from tinytorch.quantization.calibrate import Batch, inputs_of
 from tinytorch.tensor import Tensor
 from tinytorch.training.metrics import evaluating
@@ -92,6 +94,21 @@ def cosines(a: Array, b: Array) -> Array:
     either = a.any(1) | b.any(1)
     found: Array = np.where(lengths > 0, (a * b).sum(1) / np.where(lengths > 0, lengths, 1), ~either)
     return found
+
+
+def paired(before: Array, after: Array) -> Estimate:
+    """The mean of before - after over the same samples, with its 95 % interval by their differences.
+
+    So much smaller than the intervals of both: most samples are right, or wrong, both times.
+
+    >>> found = paired(np.array([1.0, 1.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0, 1.0]))
+    >>> found.value, round(found.high, 2)
+    (0.25, 0.74)
+    """
+    differences = before.astype(np.float64) - after
+    mean = float(differences.mean())
+    half = 1.959964 * float(differences.std(ddof=1)) / math.sqrt(len(differences))
+    return Estimate(mean, mean - half, mean + half)
 
 
 def sqnr(wanted: Array, found: Array) -> float:
