@@ -21,6 +21,7 @@ COMMANDS = {
     "roofline": ("tinytorch.cli.roofline", "Show this machine's peak FLOP/s and memory bandwidths."),
     "timeit": ("tinytorch.cli.timeit", "Time a piece of code, alone or beside another."),
     "ladder": ("tinytorch.cli.ladder", "Climb from loops in Python to all cores, one idea at a time."),
+    "quantize": ("tinytorch.cli.quantize", "Put a model on codes of eight or four bits."),
     "cost": ("tinytorch.cli.cost", "Predict latency and cost of a model, here and on other devices."),
     "data": ("tinytorch.cli.data", "List, describe and fetch data sets."),
     "model": ("tinytorch.cli.model", "List and fetch models that others trained."),

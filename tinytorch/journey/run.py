@@ -13,12 +13,13 @@ from tinytorch.errors import DataError
 from tinytorch.journey import report
 from tinytorch.journey.accelerate import AccelerateStage
 from tinytorch.journey.profile import ProfileStage
+from tinytorch.journey.quantize import QuantizeStage
 from tinytorch.journey.stage import FULL, Journey, Scale, Stage
 from tinytorch.journey.train import Train
 from tinytorch.profiling.environment import describe
 from tinytorch.training import require_writable, write_whole
 
-STAGES: list[Stage[Any]] = [Train(), ProfileStage(), AccelerateStage()]
+STAGES: list[Stage[Any]] = [Train(), ProfileStage(), AccelerateStage(), QuantizeStage()]
 
 
 def take_journey(

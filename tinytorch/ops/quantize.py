@@ -129,7 +129,7 @@ class FakeQuantize(Op):
     def forward(self, x: Array, scale: Array, zero: Array) -> Any:
         """x rounded to the grid: (code - zero) * scale with the codes of `Quantize`; NaN stays NaN.
 
-        code = rint(x / scale) + zero, clipped to self.low .. self.high.
+        code = rint(x / scale) + zero, clipped to self.low .. self.high. The result has the dtype of x.
         """
         shift = zero.astype(x.dtype)
         return (np.clip(np.rint(x / scale) + shift, self.low, self.high) - shift) * scale

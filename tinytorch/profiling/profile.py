@@ -159,7 +159,8 @@ class MemoryUse:
     it, `allocated` is `peak - baseline`, `retained` what stayed after its result was dropped (a median over
     the repeats), `slope` the bytes by which a call makes that grow, `pattern` one of "steady", "growing",
     "spiky", "unknown". `activations`: the most that was kept for backward at one time; `temporaries`: the
-    most beyond that, the result included. `notes`: what could not be found out, and why.
+    most beyond that, the result included. `notes`: what could not be found out, and why. `buffers`: tensors
+    of the model that are not trained, such as codes.
     """
 
     baseline: int
@@ -180,6 +181,7 @@ class MemoryUse:
     timeline: tuple[MemoryPoint, ...] = ()
     sites: tuple[MemorySite, ...] = ()
     notes: tuple[str, ...] = ()
+    buffers: int = 0
 
     def __repr__(self) -> str:
         from tinytorch.profiling.memory.text import text

@@ -36,7 +36,7 @@ def affine_grid(low: float, high: float, bits: int = 8) -> tuple[Array, Array]:
 
     scale = (high - low) / (2 ** bits - 1), float32. zero, int32, is the code of 0: low then has the lowest
     code. It is a code itself, within -2 ** (bits - 1) .. 2 ** (bits - 1) - 1, so that 0 is exact: padding and
-    what ReLU cut off stay what they are. A range without any width gives scale 1 and zero 0.
+    what ReLU cut off stay what they are. A range narrower than TINY, as 0 .. 0 is, gives scale 1, zero 0.
 
     >>> affine_grid(0.0, 25.5)
     (array(0.1, dtype=float32), array(-128, dtype=int32))
@@ -64,6 +64,8 @@ def codes_of(x: Array, scale: Array, bits: int = 8) -> Array:
 
 def numbers_of(codes: Array, scale: Array, zero: Array | int = 0) -> Array:
     """What codes stand for: (code - zero) * scale, float32. Codes are int8, and code - zero may be none.
+
+    scale and zero broadcast to the codes.
 
     >>> numbers_of(np.array([3, -128], np.int8), np.array(0.5), 100)
     array([ -48.5, -114. ], dtype=float32)
@@ -108,6 +110,8 @@ def group_scales(w: Array, size: int, bits: int = 4) -> Array:
 
 def group_codes(w: Array, scales: Array, bits: int = 4) -> Array:
     """int8 codes of w: (n, k), of its shape; scales: (n, groups), one for each run of k / groups inputs.
+
+    Each is what `codes_of` gives for the number and the scale of its run.
 
     >>> group_codes(np.array([[7.0, 1.0, -0.7, 0.14]]), np.array([[1.0, 0.1]]))
     array([[ 7,  1, -7,  1]], dtype=int8)

@@ -20,7 +20,7 @@ class QuantizedModel(Module):
     def __init__(self, network: Module, report: Report) -> None:
         super().__init__()
         own = self.__dict__
-        own.update(network=network, _report=report)
+        own.update(network=network, example_input=network.example_input, _report=report)
         del own["training"]  # the network knows
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:

@@ -42,6 +42,7 @@ def quantize(
     max_loss: float = 0.003,
     rounding: Rounding | None = None,
     correct_bias: bool = False,
+    scan: bool = True,
     seed: int = 0,
 ) -> QuantizedModel:
     """The model with its Linear, Conv2d and Embedding layers on codes; the model itself stays as it is.
@@ -52,7 +53,8 @@ def quantize(
     that cost most stay in float32, or with "mixed" in more bits. `prefer` "speed" times each layer, compiled,
     on this machine, and leaves in float32 those that codes make slower; "size" keeps all. `rounding` "gptq"
     rounds Linear weights so that errors make up for each other, the default where they have four bits;
-    `correct_bias` takes off what layers are off by in the mean. Neither calibration nor validation should
+    `correct_bias` takes off what layers are off by in the mean. Without `scan` what each layer costs alone is
+    measured only if all together cost too much. Neither calibration nor validation should
     hold test data.
 
     Raises QuantizationError for a model that is quantized already or has no layer to quantize, for an unknown
@@ -83,7 +85,7 @@ def quantize(
     work.keep(ranges)
     tables = frozenset(id(m.weight) for m in work.layers.values() if isinstance(m, Embedding))
     work.converter = Converter(rounding, correct_bias, tables, as_trained=was_aware)
-    work.try_layers([SCHEMES["int4-g128"], chosen] if chosen.name == "mixed" else [chosen], prefer)
+    work.try_layers([SCHEMES["int4-g128"], chosen] if chosen.name == "mixed" else [chosen], prefer, scan)
     work.choose(max_loss, prefer)
     return work.finish(max_loss, prefer)
 
@@ -97,7 +99,7 @@ class Trial:
     made: Module
     scheme: Scheme
     sqnr: float
-    cost: float
+    cost: float | None
     before: Sizes
     after: Sizes
     race: Race | None = None
@@ -149,7 +151,7 @@ class _Work:
 
     # ------------------------------------------------------------ trials
 
-    def try_layers(self, schemes: Sequence[Scheme], prefer: Prefer) -> None:
+    def try_layers(self, schemes: Sequence[Scheme], prefer: Prefer, scan: bool) -> None:
         """Make each layer in each scheme, and measure what it loses and how large it is."""
         with console.progress(len(self.layers), "quantize", "layers") as bar:
             for number, (path, layer) in enumerate(self.layers.items(), start=1):
@@ -161,10 +163,10 @@ class _Work:
                     continue
                 self.trials[path] = []
                 for scheme in schemes:
-                    self._try(path, layer, scheme)
+                    self._try(path, layer, scheme, scan)
                 bar.update(number)
 
-    def _try(self, path: str, layer: Module, scheme: Scheme) -> None:
+    def _try(self, path: str, layer: Module, scheme: Scheme, scan: bool) -> None:
         try:
             made = self.converter.convert(layer, self.seen[path], scheme)
         except QuantizationError as error:
@@ -178,7 +180,7 @@ class _Work:
             else:
                 rows = from_numpy(self.seen[path].kept)
                 lost = sqnr(layer(rows).data, made(rows).data)
-            cost = self._cost({path: made})
+            cost = self._cost({path: made}) if scan else None
         before, after = (sizes_of(m, x) for m in (layer, made))
         self.trials[path].append(Trial(path, layer, made, scheme, lost, cost, before, after))
 
@@ -248,7 +250,9 @@ class _Work:
             kept = [trial for trial, _ in self.chosen.values() if trial is not None]
             if not kept:
                 break
-            worst = max(kept, key=lambda trial: trial.cost)
+            for trial in kept:
+                trial.cost = self._cost({trial.path: trial.made}) if trial.cost is None else trial.cost
+            worst = max(kept, key=lambda trial: trial.cost or 0.0)
             larger = [
                 t
                 for t in self.trials[worst.path]

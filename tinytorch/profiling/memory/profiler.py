@@ -337,4 +337,5 @@ def _put_together(
         temporaries=watched.temporaries,
         modules=watched.modules,
         timeline=watched.timeline,
+        buffers=sum(array.nbytes for array in distinct(arrays_in(holdings.buffers())).values()),
     )
