@@ -49,7 +49,7 @@ def measure(scheme: str) -> Found:
     def metric(model: Any) -> float:
         return float(cosines(wanted, embeddings(model, held)).mean())
 
-    made = quantize(network, calibration, scheme, metric=metric, prefer="size", max_loss=1e9)
+    made = quantize(network, calibration, scheme, metric=metric, prefer="size", max_loss=1e9, scan=False)
     before, after = embeddings(network, test), embeddings(made, test)
     first, second = np.arange(PAIRS) * 2, _partners(PAIRS)
     ranks = spearmanr((before[first] * before[second]).sum(1), (after[first] * after[second]).sum(1))

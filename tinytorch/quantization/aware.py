@@ -91,7 +91,10 @@ class ByRange(Module):
             low, high = minimum(self.low, 0.0), maximum(self.high, 0.0)
             width = high - low if self.unsigned else maximum(high, -low)
             scale = where(width < TINY, 1.0, width / (255.0 if self.unsigned else float(LARGEST)))
-            zero = quantize(-low, scale, _least, -128, 127).to(int32) if self.unsigned else _zero
+            zero = _zero
+            if self.unsigned:
+                code = quantize(-low, scale, _least, -128, 127).to(int32)
+                zero = where(width < TINY, _zero, code)
         return fake_quantize(x, scale, zero, -128 if self.unsigned else -LARGEST, LARGEST)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from tinytorch import console
 from tinytorch.acceleration.artifact.compact import coded_part
+from tinytorch.acceleration.loaded import LoadedProgram
 from tinytorch.autograd import no_grad
 from tinytorch.errors import QuantizationError, TinyTorchError
 from tinytorch.nn.embedding import Embedding
@@ -21,6 +22,7 @@ from tinytorch.quantization.aware import Aware, trained
 from tinytorch.quantization.calibrate import Batch, Seen, calibrate, inputs_of, quantizable
 from tinytorch.quantization.convert import Converter, Rounding
 from tinytorch.quantization.model import QuantizedModel
+from tinytorch.quantization.programs import ProgramModel
 from tinytorch.quantization.ranges import Range
 from tinytorch.quantization.report import LayerReport, Report, Sizes
 from tinytorch.quantization.scheme import SCHEMES, Scheme, scheme_of
@@ -32,7 +34,7 @@ Prefer = Literal["speed", "size"]
 
 
 def quantize(
-    model: Module,
+    model: Module | LoadedProgram,
     calibration: Iterable[Batch],
     scheme: str | Scheme = "int8",
     *,
@@ -60,7 +62,8 @@ def quantize(
     Raises QuantizationError for a model that is quantized already or has no layer to quantize, for an unknown
     scheme, and for calibration data that is empty or not finite.
 
-    A model that `aware` made and that was trained becomes what it was trained to be: its codes are the
+    `model` may be what `load_program` gave: its products, convolutions and lookups are its layers then. A
+    model that `aware` made and that was trained becomes what it was trained to be: its codes are the
     nearest ones on the grids that it was trained with.
 
     >>> from tinytorch.models import MLP
@@ -76,6 +79,7 @@ def quantize(
     few = chosen.bits == 4 or chosen.name == "mixed"
     rounding = rounding or ("gptq" if few else "nearest")
     batches = list(calibration)
+    model = ProgramModel(model) if isinstance(model, LoadedProgram) else model
     was_aware = any(isinstance(module, Aware) for module in model.modules())
     if was_aware:
         rounding = "nearest"
@@ -156,7 +160,8 @@ class _Work:
         with console.progress(len(self.layers), "quantize", "layers") as bar:
             for number, (path, layer) in enumerate(self.layers.items(), start=1):
                 seen = self.seen[path]
-                if not seen.calls and not (seen.whole and prefer == "size"):
+                whole = seen.whole and prefer == "size" and not self.converter.as_trained
+                if not seen.calls and not whole:
                     self.left[path] = (
                         "its table is read as a whole" if seen.whole else "calibration never ran it"
                     )
@@ -225,7 +230,7 @@ class _Work:
         for path, trials in self.trials.items():
             if trials:
                 best = min(trials, key=lambda trial: trial.after.file)
-                self.chosen[path] = best, best.scheme.name
+                self.chosen[path] = best, ""
         if prefer == "speed":
             self._drop_slow()
         self._stay_within(max_loss)
@@ -317,7 +322,7 @@ class _Work:
         return LayerReport(
             path,
             kind,
-            shown.scheme.name,
+            _named(shown),
             shown.sqnr,
             shown.cost,
             shown.race,
@@ -326,6 +331,12 @@ class _Work:
             trial is not None,
             why,
         )
+
+
+def _named(trial: Trial) -> str:
+    """The scheme, or "int8" where that says four bits and the layer kept eight."""
+    eight = isinstance(trial.made, layers.Quantized) and trial.made.bits == 8
+    return "int8" if eight and trial.scheme.bits == 4 else trial.scheme.name
 
 
 def _zeros(seen: Seen, layer: Module) -> Tensor:

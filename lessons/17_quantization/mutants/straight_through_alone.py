@@ -1,0 +1,8 @@
+"""FakeQuantize.vjp gives one gradient for three inputs."""
+
+
+class FakeQuantize:
+    def vjp(self, g, out, x, scale, zero):
+        code = x / scale + zero.to(x.dtype)
+        inside = (code >= self.low - 0.5) & (code <= self.high + 0.5)
+        return (where(inside, g, 0.0),)
