@@ -52,7 +52,8 @@ from tinytorch.acceleration.artifact.compact import (
 from tinytorch.acceleration.artifact.save import as_bytes
 from tinytorch.acceleration.graph import Graph
 from tinytorch.errors import ProgramError
-from tinytorch.models import GPT
+from tinytorch.models import GPT, MLP
+from tinytorch.nn import Embedding, Module
 from tinytorch.quantization import quantize
 from tinytorch.random import Generator
 
@@ -63,9 +64,26 @@ START = len(MAGIC) + 8 + 32
 
 def quantized_graph(scheme: str) -> Graph:
     model, x = small_mlp(), Generator(5).rand(8, 6)
+    if scheme == "int4-g32":
+        model, x = MLP((32, 32, 3), generator=Generator(1)), Generator(5).rand(8, 32)
     q = quantize(model, [x], scheme, prefer="size", max_loss=1e9)
     with no_grad():
         return forward_graph(q.network)
+
+
+def table_on_codes() -> Module:
+    class Table(Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = Embedding(9, 4)
+            self.example_input = Tensor(np.arange(3))
+
+        def forward(self, ids: Tensor) -> Tensor:
+            return self.table(ids)
+
+    model = Table()
+    q = quantize(model, [model.example_input], prefer="size", max_loss=1e9)
+    return q.network
 
 
 def gpt_graph() -> Graph:
@@ -81,6 +99,8 @@ GRAPHS: dict[str, Callable[[], Graph]] = {
     "int8": lambda: quantized_graph("int8"),
     "uint8": lambda: quantized_graph("uint8-static"),
     "float16": lambda: quantized_graph("float16"),
+    "int4": lambda: quantized_graph("int4-g32"),
+    "table": lambda: forward_graph(table_on_codes()),
 }
 every_graph = pytest.mark.parametrize("which", GRAPHS)
 
@@ -375,6 +395,13 @@ def test_a_bomb_is_not_unfolded() -> None:
         assert "cannot be decoded" in refusal(file_of((Part("lzma", 10, len(content), 1), content)))
 
 
+def test_a_part_that_claims_much_takes_what_it_holds() -> None:
+    content = zstd(bytes(100))
+    with little_memory(4 * MIB):
+        said = refusal(file_of((Part("zstd", 2**30, len(content), 1), content)))
+    assert "100 bytes, not 1,073,741,824" in said
+
+
 def test_bombs_above_the_limits_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
     content = bomb(1024)
     path = tmp_path / "bomb.ttp"
@@ -384,7 +411,7 @@ def test_bombs_above_the_limits_are_refused_before_they_are_decoded(tmp_path: Pa
         pytest.raises(ProgramError, match=r"1,073,741,824 bytes when decoded; at most"),
     ):
         load_artifact(path, limits=Limits(memory=2**29))
-    parts = [(Part("raw", 2**40, 0, 1), b"")] * 3
+    parts = [(Part("raw", 2**40, 1, 1), b"a")] * 3
     assert f"of {3 * 2**40:,} bytes when decoded; at most {MOST:,}" in refusal(file_of(*parts))
     assert "of 11 bytes when decoded; at most 10" in refusal(file_of((Part("zstd", 11, 3, 1), b"abc")), 10)
     assert unpacked(file_of((Part("raw", 10, 10, 1), bytes(10))), 10) == bytes(10)
@@ -454,7 +481,7 @@ def test_an_index_that_is_longer_than_the_file_or_too_long() -> None:
     for length in (len(good), 2**40, 2**64 - 1):
         assert f"its index alone {length:,}" in refusal(signed(b"{}", length=length))
     assert "its index alone" in refusal(signed(b" " * (MOST_INDEX + 1)))
-    many = b'{"version":1,"parts":[' + b",".join([b'["raw",0,0,1]'] * (MOST_PARTS + 1)) + b"]}"
+    many = b'{"version":1,"parts":[' + b",".join([b'["raw",1,1,1]'] * (MOST_PARTS + 1)) + b"]}"
     assert f"of {MOST_PARTS + 1:,} parts; 1 to {MOST_PARTS:,}" in refusal(signed(many))
 
 
@@ -520,6 +547,25 @@ def test_scales_that_are_none_are_refused(
     with pytest.raises(ProgramError) as caught:
         tt.load_program(path)
     assert f"({op}): 1 of its scales are no finite number above 0, as {wrong}" in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [0.0, -0.5, math.nan, math.inf])
+@pytest.mark.parametrize(
+    ("which", "kind", "op"), [("int4", "F16", "linearint4"), ("table", "F32", "lookupint8")]
+)
+def test_scales_that_are_cast_or_reshaped_first_are_checked_too(
+    which: str, kind: str, op: str, wrong: float, tmp_path: Path
+) -> None:
+    program, path = both(which)[0], tmp_path / "program.ttp"
+    _, table, _ = taken_apart(program)
+    (key, *_) = (key for key, entry in table.items() if entry["dtype"] == kind)
+
+    def spoil(array: Any) -> None:
+        array[0] = wrong
+
+    path.write_bytes(with_tensor(program, key, spoil))
+    with pytest.raises(ProgramError, match=rf"\({op}\): 1 of its scales are no finite number above 0"):
+        tt.load_program(path)
 
 
 @pytest.mark.parametrize("small", [False, True])

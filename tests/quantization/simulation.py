@@ -46,7 +46,7 @@ def ids(seed: int, *shape: int, below: int = 11) -> Tensor:
 
 def seen_by(layer: Module, *batches: Tensor, gram: bool = False) -> Seen:
     """What calibration keeps of the inputs of a layer that is a whole model, or the only one of it."""
-    (found,) = calibrate(layer, [(x,) for x in batches], dict(quantizable(layer)), gram=gram).values()
+    (found,) = calibrate(layer, [(x,) for x in batches], quantizable(layer), gram=gram).values()
     return found
 
 

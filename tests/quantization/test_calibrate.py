@@ -13,13 +13,13 @@ from tinytorch import Tensor, no_grad
 from tinytorch.errors import QuantizationError
 from tinytorch.models import GPT
 from tinytorch.nn import Conv2d, Dropout, Embedding, LayerNorm, Linear, Module, ReLU, Sequential
-from tinytorch.quantization.calibrate import ROWS, VALUES, Seen, calibrate, inputs_of, quantizable
+from tinytorch.quantization.calibrate import ROWS, VALUES, Seen, calibrate, filled, inputs_of, quantizable
 
 
 def spied(model: Module) -> dict[str, list[Array]]:
     """A list for each layer that the layer itself fills with what it is called with."""
     found: dict[str, list[Array]] = defaultdict(list)
-    for path, layer in quantizable(model):
+    for path, layer in quantizable(model).items():
 
         def forward(x: Tensor, path: str = path, inner: Any = layer.forward) -> Tensor:
             found[path].append(x.data.copy())
@@ -59,7 +59,7 @@ def test_what_goes_into_each_layer_is_what_is_seen(name: str, gram: bool) -> Non
         "gpt": [ids(1, 2, 8), ids(2, 1, 5)],
     }[name]
     given = spied(model)
-    layers = dict(quantizable(model))
+    layers = quantizable(model)
     seen = calibrate(model, [(x,) for x in batches], layers, gram=gram)
     assert list(seen) == list(layers)
     for path, layer in layers.items():
@@ -78,7 +78,7 @@ def test_what_goes_into_each_layer_is_what_is_seen(name: str, gram: bool) -> Non
 
 def test_a_table_that_is_read_by_ids_alone_is_not_read_as_a_whole() -> None:
     model = Sequential(Embedding(7, 4), Linear(4, 3))
-    seen = calibrate(model, [(ids(0, 2, 3, below=7),)], dict(quantizable(model)))
+    seen = calibrate(model, [(ids(0, 2, 3, below=7),)], quantizable(model))
     assert not seen["0"].whole
     assert seen["0"].calls == 1
 
@@ -110,7 +110,7 @@ def test_a_layer_that_runs_twice_in_a_pass_is_seen_twice() -> None:
 
     model = Twice()
     given = spied(model)
-    seen = calibrate(model, [(normal(0, 5, 4),)], dict(quantizable(model)), gram=True)
+    seen = calibrate(model, [(normal(0, 5, 4),)], quantizable(model), gram=True)
     agrees(seen["layer"], given["layer"], gram=True)
     assert seen["layer"].calls == 2
     assert seen["never"].calls == 0
@@ -128,7 +128,7 @@ def test_models_of_several_inputs() -> None:
 
     x, y, target = normal(0, 6, 3), normal(1, 6, 5), ids(0, 6)
     model = Two()
-    seen = calibrate(model, [inputs_of((x, y, target))], dict(quantizable(model)))
+    seen = calibrate(model, [inputs_of((x, y, target))], quantizable(model))
     assert seen["b"].high == y.data.max()
 
 
@@ -138,11 +138,11 @@ def test_the_model_runs_in_evaluation_mode_and_gets_its_modes_back() -> None:
     model[2].eval()
     modes = [m.training for m in model.modules()]
     x = normal(0, 30, 8)
-    seen = calibrate(model, [(x,)], dict(quantizable(model)))
+    seen = calibrate(model, [(x,)], quantizable(model))
     np.testing.assert_array_equal(seen["1"].kept, x.data)
     assert [m.training for m in model.modules()] == modes
     with pytest.raises(QuantizationError):
-        calibrate(model, [(Tensor(np.full((1, 8), np.nan, np.float32)),)], dict(quantizable(model)))
+        calibrate(model, [(Tensor(np.full((1, 8), np.nan, np.float32)),)], quantizable(model))
     assert [m.training for m in model.modules()] == modes
 
 
@@ -159,7 +159,7 @@ def test_no_gradients_are_recorded() -> None:
             return outputs[-1]
 
     model = Kept()
-    calibrate(model, [(normal(0, 3, 4),)], dict(quantizable(model)))
+    calibrate(model, [(normal(0, 3, 4),)], quantizable(model))
     assert not outputs[0].requires_grad
 
 
@@ -169,17 +169,22 @@ def test_numbers_that_are_not_finite_are_named_with_their_layer(wrong: float) ->
     x = normal(0, 4, 16).data.copy()
     x[2, 3] = wrong
     with pytest.raises(QuantizationError, match=rf"{wrong} goes into layer layers\.0"):
-        calibrate(model, [(normal(1, 4, 16),), (Tensor(x),)], dict(quantizable(model)))
+        calibrate(model, [(normal(1, 4, 16),), (Tensor(x),)], quantizable(model))
     with no_grad():
         model.layers[0].bias.assign_(np.full(24, wrong, np.float32))
     if wrong > 0 or np.isnan(wrong):
         with pytest.raises(QuantizationError, match=r"goes into layer layers\.2"):
-            calibrate(model, [(normal(1, 4, 16),)], dict(quantizable(model)))
+            calibrate(model, [(normal(1, 4, 16),)], quantizable(model))
 
 
-def test_without_batches() -> None:
-    with pytest.raises(QuantizationError, match="no batches"):
-        calibrate(mlp(), [], dict(quantizable(mlp())))
+def test_batches_without_samples() -> None:
+    empty, some = normal(0, 0, 16), normal(0, 2, 16)
+    pair = some, ids(0, 2)
+    found = filled([empty, some, (empty, ids(0, 0)), pair])
+    assert list(map(id, found)) == [id(some), id(pair)]
+    for loader in ([], [empty], [(empty, ids(0, 0))]):
+        with pytest.raises(QuantizationError, match="calibration: the loader has no batches with samples"):
+            filled(loader)
 
 
 def test_what_is_a_batch() -> None:
@@ -198,8 +203,8 @@ def test_only_layers_of_these_very_classes_can_be_quantized() -> None:
         pass
 
     model = Sequential(Special(4, 4), Linear(4, 4), LayerNorm(4), ReLU(), Conv2d(1, 1, 1), Embedding(3, 2))
-    assert [path for path, _ in quantizable(model)] == ["1", "4", "5"]
+    assert list(quantizable(model)) == ["1", "4", "5"]
     shared = GPT(vocab_size=5, context=4, width=4, layers=1, heads=1)
     shared.again = shared.blocks[0].mlp
-    paths = [path for path, _ in quantizable(shared)]
-    assert len(paths) == len(set(map(id, dict(quantizable(shared)).values()))) == 9
+    paths = list(quantizable(shared))
+    assert len(paths) == len(set(map(id, quantizable(shared).values()))) == 9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -90,6 +91,14 @@ def test_layers_go_back_one_after_the_other_the_most_harmful_first() -> None:
         assert "".join(path for path, row in rows.items() if row.kept) == kept
         assert {path: row.cost for path, row in rows.items()} == pytest.approx(price)
         assert q.report().cost == pytest.approx(sum(price[path] for path in kept))
+
+
+def test_a_figure_that_is_no_number_allows_nothing() -> None:
+    def metric(m: Module) -> float:
+        return math.nan if hasattr(m[0], "codes") else 1.0
+
+    q = quantize(sensitive(), [X], prefer="size", metric=metric, max_loss=1.0)
+    assert kinds(q) == ["Linear", "ReLU", "QuantizedLinear"]
 
 
 def test_without_a_scan_costs_of_layers_are_known_only_where_they_decide() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tests.quantization.simulation import close, normal, run
 from tinytorch import Tensor, no_grad
+from tinytorch.acceleration.arguments import tensors_in
 from tinytorch.nn import BatchNorm2d, Conv2d, Identity, MaxPool2d, Module, ReLU, Sequential
 from tinytorch.quantization.fold import fold_batch_norms, folded, replace
 
@@ -169,3 +172,35 @@ def test_replace_puts_a_module_at_a_path_under_its_name() -> None:
         replace(model, path, new)
         assert dict(model.named_modules())[path] is new
     assert len(model) == len(model[0]) == 2
+
+
+class Wired(Module):
+    """Convolutions and a batch norm, wired so that the batch norm cannot go into any convolution."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+        self.a, self.b, self.norm = Conv2d(3, 3, 1), Conv2d(3, 3, 1), norm(3)
+
+    def forward(self, x: Tensor) -> Any:
+        y = self.a(x)
+        if self.how == "returned too":
+            return self.norm(y), y
+        if self.how == "of two convolutions":
+            return self.norm(y) + self.norm(self.b(x))
+        if self.how == "of the input too":
+            return self.norm(y) + self.norm(x)
+        return self.norm(self.a(y))  # the convolution runs twice
+
+
+@pytest.mark.parametrize(
+    "how", ["returned too", "of two convolutions", "of the input too", "a convolution that runs twice"]
+)
+def test_a_batch_norm_that_has_to_do_with_others_stays(how: str) -> None:
+    model, x = Wired(how), normal(0, 2, 3, 4, 4)
+    model.eval()
+    before = [t.data for t in tensors_in(model(x))]
+    assert fold_batch_norms(model, [x]) == []
+    assert isinstance(model.norm, BatchNorm2d)
+    for found, expected in zip(tensors_in(model(x)), before, strict=True):
+        np.testing.assert_array_equal(found.data, expected)

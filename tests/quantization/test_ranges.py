@@ -154,7 +154,7 @@ def test_the_entropy_range_against_brute_force(name: str) -> None:
     low, high = ends(x)
     largest = max(-low, high)
     width = largest / BINS
-    counts = np.histogram(np.abs(x), BINS, (0, largest))[0].tolist()
+    counts = np.histogram(np.abs(x[x != 0]), BINS, (0, largest))[0].tolist()
     ways = {end: divergence(counts, end) for end in range(LEVELS, BINS + 1, 8)}
     cut = max(abs(v) for v in entropy_range(x, low, high))
     end = round(cut / width) if cut < largest else BINS
@@ -167,6 +167,25 @@ def test_the_entropy_range_cuts_an_outlier(outlier: float) -> None:
     low, high = entropy_range(x, *ends(x))
     assert low < -3
     assert 3 < high <= max(4.1, outlier / 16)
+
+
+@pytest.mark.parametrize("outlier", [1e4, 1e6, 1e20])
+def test_an_outlier_far_away_does_not_hide_the_others_in_one_bin(outlier: float) -> None:
+    x = np.append(sample("normal", n=20_000), np.float32(outlier))
+    for values in (x, np.append(x, np.zeros(100_000, np.float32))):
+        low, high = entropy_range(values, *ends(values))
+        assert -5 < low < -2
+        assert 2 < high < 5
+
+
+def test_of_few_values_above_many_zeros_none_is_cut_off() -> None:
+    x = np.append(np.zeros(100_000), np.full(10, 3.0)).astype(np.float32)
+    assert entropy_range(x, *ends(x)) == (0.0, 3.0)
+
+
+def test_the_smallest_numbers_there_are_have_an_entropy_range() -> None:
+    x = np.array([1e-45, -3e-45], np.float32)
+    assert entropy_range(x, *ends(x)) == ends(x)
 
 
 def test_the_entropy_range_keeps_a_uniform_distribution_nearly_whole() -> None:
@@ -199,7 +218,7 @@ def test_constant_values(name: str, constant: float) -> None:
 def test_a_range_lies_within_what_was_seen(name: str, values: list[float], factor: float, more: int) -> None:
     """Widened to hold 0, as every grid is."""
     x = np.append(np.array(values), np.zeros(more)) * factor
-    x = x.astype(np.float32)
+    x = np.where(np.abs(x) < 1e-30, 0, x).astype(np.float32)
     low, high = ends(x)
     found = RANGES[name](x, low, high)
     assert min(0.0, low) <= found[0] <= found[1] <= max(0.0, high)

@@ -11,7 +11,7 @@ from tests.quantization.simulation import mlp, normal, run
 from tinytorch import Tensor
 from tinytorch.errors import QuantizationError
 from tinytorch.nn import Dropout, Module
-from tinytorch.quantization.score import Score, cosines, first, hits, losses, sqnr
+from tinytorch.quantization.score import LEAST, Score, cosines, first, hits, losses, sqnr
 
 
 class Says(Module):
@@ -127,3 +127,22 @@ def test_values_of_a_real_model_are_those_of_its_logits() -> None:
     logits = run(model, x).astype(np.float64)
     score = Score(model, [(x[:30], Tensor(labels[:30])), (x[30:], Tensor(labels[30:]))])
     assert score.before == pytest.approx(np.mean(logits.argmax(1) == labels))
+
+
+def test_a_loss_of_nothing_costs_no_division() -> None:
+    sure = np.array([[[200.0, 0.0]] * 2] * 2)
+    x, targets = Tensor(np.zeros((2, 1), np.float32)), Tensor(np.zeros((2, 2), np.int64))
+    score = Score(Says(sure), [(x, targets)])
+    assert score.before == 0
+    assert score.cost(Says(sure)) == 0
+    assert score.cost(Says(sure[..., ::-1])) == pytest.approx(200 / LEAST)
+
+
+def test_results_that_are_no_tensor_need_a_metric() -> None:
+    class Both(Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x, x
+
+    with pytest.raises(QuantizationError, match=r"returns a tuple, not a Tensor; give a metric="):
+        Score(Both(), [X])
+    assert Score(Both(), [X], lambda model: 0.5).before == 0.5

@@ -18,7 +18,9 @@ from tinytorch.journey import page
 from tinytorch.journey.images import DATA
 from tinytorch.journey.stage import Journey, Stage
 from tinytorch.models.registry import Model
+from tinytorch.nn.conv import Conv2d
 from tinytorch.nn.embedding import Embedding
+from tinytorch.nn.layers import Linear
 from tinytorch.nn.module import Module
 from tinytorch.ops.spec import Array
 from tinytorch.profiling import words
@@ -112,7 +114,7 @@ class QuantizeStage(Stage[OnCodes]):
         )
         report = shipped.report()
         figure = tested(trained, trained, splits.test[:1]).name
-        layers = dict(quantizable(trained))
+        layers = quantizable(trained)
         seen = calibrate(trained, map(inputs_of, splits.calibration[:4]), layers)
         shown = [path for path in _shown(layers) if seen[path].calls]
         return OnCodes(
@@ -208,7 +210,8 @@ def _of_weight(path: str, layer: Module) -> Histogram:
 
 
 def _of_inputs(path: str, layer: Module, seen: Seen) -> Histogram:
-    inputs = inputs_for(seen, in_eight(SCHEMES["int8-static"]))
+    assert isinstance(layer, Linear | Conv2d), "embeddings are not shown"
+    inputs = inputs_for(layer, seen, in_eight(SCHEMES["int8-static"]))
     assert isinstance(inputs, ByRange), "static ones have a range"
     reach = 127 * float(inputs.scale.item())
     low = 0.0 if inputs.low == 0 else -reach

@@ -21,7 +21,7 @@ from tinytorch.ops.matmul import linear
 from tinytorch.ops.quantize import LARGEST, TINY, fake_quantize, quantize
 from tinytorch.ops.spec import int32
 from tinytorch.quantization import fold
-from tinytorch.quantization.calibrate import Batch, Seen, calibrate, inputs_of, quantizable
+from tinytorch.quantization.calibrate import Batch, Seen, calibrate, filled, inputs_of, layers_of
 from tinytorch.quantization.convert import in_eight
 from tinytorch.quantization.grid import group_size, largest_code
 from tinytorch.quantization.ranges import RANGES, Range
@@ -61,10 +61,17 @@ def rounded_weight(w: Tensor, scheme: Scheme) -> Tensor:
 
 
 class ByRow(Module):
-    """Each row, or image, as codes keep it that have a scale for each."""
+    """Each row as codes keep it that have a scale for each."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return rounded(x, (1, 2, 3) if x.ndim == 4 else -1)
+        return rounded(x, -1)
+
+
+class ByImage(Module):
+    """Each image as codes keep it that have a scale for each."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return rounded(x, (1, 2, 3))
 
 
 class ByRange(Module):
@@ -156,16 +163,14 @@ def aware(model: Module, calibration: Iterable[Batch], scheme: str | Scheme = "i
     >>> [type(layer).__name__ for layer in trained.layers]
     ['AwareLinear', 'ReLU', 'AwareLinear']
     """
-    chosen, batches = scheme_of(scheme), [inputs_of(batch) for batch in calibration]
+    chosen, batches = scheme_of(scheme), [inputs_of(batch) for batch in filled(calibration)]
     if chosen.name == "mixed":
         raise QuantizationError("aware: 'mixed' settles the bits of a layer after training. Name a scheme.")
     if any(isinstance(module, Aware) for module in model.modules()):
         raise QuantizationError("aware: this model trains in this way already")
-    if not batches:
-        raise QuantizationError("calibration: there are no batches. A few hundred samples are enough.")
     twin = copy.deepcopy(model)
     fold.fold_batch_norms(twin, batches[0])
-    layers = dict(quantizable(twin))
+    layers = layers_of(twin)
     seen = calibrate(twin, batches, layers)
     tables = {id(layer.weight) for layer in layers.values() if isinstance(layer, Embedding)}
     for path, layer in layers.items():
@@ -178,20 +183,21 @@ def _aware(layer: Module, seen: Seen, scheme: Scheme, tables: set[int]) -> Modul
     if isinstance(layer, Embedding):
         return AwareEmbedding(layer, in_eight(scheme), None)
     if isinstance(layer, Conv2d):
-        return AwareConv2d(layer, in_eight(scheme), _inputs(seen, scheme, "static"))
+        return AwareConv2d(layer, in_eight(scheme), _inputs(layer, seen, scheme))
     assert isinstance(layer, Linear), "there are no other layers that can be quantized"
     if id(layer.weight) in tables:
         scheme = in_eight(scheme)
-    return AwareLinear(layer, scheme, _inputs(seen, scheme, "dynamic"))
+    return AwareLinear(layer, scheme, _inputs(layer, seen, scheme))
 
 
-def _inputs(seen: Seen, scheme: Scheme, usual: str) -> Module | None:
+def _inputs(layer: Linear | Conv2d, seen: Seen, scheme: Scheme) -> Module | None:
     """What rounds the inputs of a layer, as `inputs_for` will have them become codes."""
-    kind = usual if scheme.activations == "auto" or scheme.bits == 4 else scheme.activations
+    image = isinstance(layer, Conv2d)
+    kind = scheme.inputs(image)
     if scheme.bits == 16:
         return None
     if kind == "dynamic":
-        return ByRow()
+        return ByImage() if image else ByRow()
     found = RANGES[scheme.ranges](seen.values, seen.low, seen.high)
     return ByRange(found, kind == "static-uint8")
 

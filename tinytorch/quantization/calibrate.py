@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -16,7 +16,7 @@ from tinytorch.nn.layers import Linear
 from tinytorch.nn.module import Module
 from tinytorch.ops import conv, matmul
 from tinytorch.ops.context import OpEvent, observe
-from tinytorch.ops.spec import Array
+from tinytorch.ops.spec import Array, float32
 from tinytorch.tensor import Tensor
 from tinytorch.training.metrics import evaluating
 
@@ -75,13 +75,15 @@ class Calibration:
         if layer is None or not isinstance(event.op, OPS[type(layer)]):
             return
         seen = self.seen[event.path]
+        if not event.outputs[0].size:
+            return
         seen.calls += 1
         if isinstance(layer, Embedding):
             seen.shape = seen.shape or event.inputs[1].shape
             return
         x = event.inputs[0]._array
         seen.shape = seen.shape or x.shape
-        self._take(event.path, seen, x if x.ndim == 4 else x.reshape(-1, x.shape[-1]))
+        self._take(event.path, seen, x if isinstance(layer, Conv2d) else x.reshape(-1, x.shape[-1]))
 
     def on_exit(self, tensor: Tensor, how: str) -> None:
         """Values that leave do not matter here."""
@@ -93,8 +95,6 @@ class Calibration:
                 f"calibration: {wrong} goes into layer {path}; ranges take finite numbers. "
                 "Look at the data, and at the layers before it."
             )
-        if not x.size:
-            return
         seen.low, seen.high = min(seen.low, float(x.min())), max(seen.high, float(x.max()))
         flat = x.reshape(-1)
         few = flat if flat.size <= VALUES // 4 else self._rng.choice(flat, VALUES // 4, replace=False)
@@ -118,17 +118,27 @@ def calibrate(
 ) -> dict[str, Seen]:
     """What goes into each of the layers, by path, as the model runs on all inputs in evaluation mode.
 
-    Raises QuantizationError for a loader
-    without batches, and where NaN or infinity goes into a layer, naming it.
+    Raises QuantizationError where NaN or infinity goes into a layer, naming it.
     """
-    watcher, count = Calibration(layers, gram, seed), 0
+    watcher = Calibration(layers, gram, seed)
     with evaluating(model), no_grad(), observe(watcher):
         for given in inputs:
             model(*given)
-            count += 1
-    if not count:
-        raise QuantizationError("calibration: the loader has no batches. A few hundred samples are enough.")
     return watcher.seen
+
+
+def filled(loader: Iterable[Batch], purpose: str = "calibration") -> list[Batch]:
+    """The batches that hold samples; raises QuantizationError if none does, and for what is no batch.
+
+    >>> len(filled([Tensor([[1.0]]), Tensor(np.ones((0, 1)))]))
+    1
+    """
+    found = [batch for batch in loader if all(tensor.size for tensor in inputs_of(batch))]
+    if not found:
+        raise QuantizationError(
+            f"{purpose}: the loader has no batches with samples. A few hundred samples are enough."
+        )
+    return found
 
 
 def inputs_of(batch: Any) -> tuple[Tensor, ...]:
@@ -145,6 +155,24 @@ def inputs_of(batch: Any) -> tuple[Tensor, ...]:
     return tensors[:-1] if len(tensors) > 1 else tensors
 
 
-def quantizable(model: Module) -> Iterator[tuple[str, Module]]:
-    """Layers of exactly the classes that can be quantized, by path; subclasses are left alone."""
-    return ((path, module) for path, module in model.named_modules() if type(module) in OPS)
+def quantizable(model: Module) -> dict[str, Module]:
+    """Layers with float32 weights of exactly the classes that can be quantized, by path; no subclasses."""
+    return {path: m for path, m in model.named_modules() if type(m) in OPS and _is_float32(m)}
+
+
+def layers_of(model: Module) -> dict[str, Module]:
+    """Its layers that can be quantized; raises QuantizationError if there are none, or it is one itself."""
+    if type(model) in OPS:
+        name = type(model).__name__
+        raise QuantizationError(f"quantize: the model is itself a {name}; give nn.Sequential(layer)")
+    found = quantizable(model)
+    if not found:
+        raise QuantizationError(
+            "quantize: the model has no Linear, Conv2d or Embedding layer with weights of float32 "
+            "(subclasses are left alone)"
+        )
+    return found
+
+
+def _is_float32(module: Module) -> bool:
+    return all(parameter.dtype == float32 for parameter in module.parameters())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
@@ -33,6 +34,12 @@ from tinytorch.quantization.scheme import Scheme
 from tinytorch.tensor import Tensor, from_numpy
 
 Rounding = Literal["nearest", "gptq"]
+SIZES: Mapping[type[Module], tuple[str, ...]] = {
+    Linear: ("in_features", "out_features"),
+    Conv2d: ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"),
+    Embedding: ("num_embeddings", "embedding_dim"),
+}
+"""What layers on codes can be asked for too, as models do in their `forward`."""
 
 
 @dataclass
@@ -55,13 +62,16 @@ class Converter:
         """The layer on codes; raises QuantizationError where the scheme does not suit its sizes."""
         with no_grad():
             if isinstance(layer, Embedding):
-                return self._embedding(layer, scheme)
-            if not isinstance(layer, Linear | Conv2d):
+                made = self._embedding(layer, scheme)
+            elif isinstance(layer, Linear | Conv2d):
+                made = self._half(layer) if scheme.bits == 16 else self._on_codes(layer, seen, scheme)
+                if self.correct and scheme.bits != 16:
+                    correct_bias(layer, cast("layers.Quantized", made), seen)
+            else:
                 raise QuantizationError(f"{type(layer).__name__} cannot be quantized")
-            made = self._half(layer) if scheme.bits == 16 else self._on_codes(layer, seen, scheme)
-            if self.correct and scheme.bits != 16:
-                correct_bias(layer, cast("layers.Quantized", made), seen)
-            return made
+        for name in SIZES[type(layer)]:
+            setattr(made, name, getattr(layer, name))
+        return made
 
     def _half(self, layer: Linear | Conv2d) -> Module:
         weight = self._half_of(layer.weight)
@@ -86,13 +96,12 @@ class Converter:
 
     def _on_codes(self, layer: Linear | Conv2d, seen: Seen, scheme: Scheme) -> Module:
         if isinstance(layer, Conv2d):
-            inputs = inputs_for(seen, scheme, "static" if scheme.activations == "auto" else "")
+            inputs = inputs_for(layer, seen, scheme)
             codes, scale = self._coded(layer.weight, in_eight(scheme), None)
             return layers.QuantizedConv2d(layer, inputs, codes, scale, layer.bias)
         if id(layer.weight) in self.shared:
             scheme = in_eight(scheme)
-        dynamic = scheme.activations == "auto" or scheme.bits == 4
-        inputs = inputs_for(seen, scheme, "dynamic" if dynamic else "")
+        inputs = inputs_for(layer, seen, scheme)
         codes, scale = self._coded(layer.weight, scheme, seen)
         return layers.QuantizedLinear(inputs, codes, scale, layer.bias, scheme.bits)
 
@@ -149,11 +158,12 @@ def four_bits(
     return pack_nibbles(codes), scales.astype(np.float16)
 
 
-def inputs_for(seen: Seen, scheme: Scheme, kind: str = "") -> layers.Inputs:
-    """How a layer's inputs become codes; `kind` is that of the scheme if not given."""
-    kind = kind or scheme.activations
+def inputs_for(layer: Linear | Conv2d, seen: Seen, scheme: Scheme) -> layers.Inputs:
+    """How a layer's inputs become codes."""
+    image = isinstance(layer, Conv2d)
+    kind = scheme.inputs(image)
     if kind == "dynamic":
-        return layers.ByRow()
+        return layers.ByImage() if image else layers.ByRow()
     low, high = seen.settled or RANGES[scheme.ranges](seen.values, seen.low, seen.high)
     if kind == "static-uint8":
         scale, zero = affine_grid(low, high)
@@ -170,7 +180,7 @@ def correct_bias(layer: Linear | Conv2d, made: layers.Quantized, seen: Seen) -> 
     """
     x = from_numpy(seen.kept)
     wanted, found = layer(x).data, made(x).data
-    axes = (0, 2, 3) if wanted.ndim == 4 else (0,)
+    axes = (0, 2, 3) if isinstance(layer, Conv2d) else (0,)
     off = (wanted.astype(np.float64) - found).mean(axes).astype(np.float32)
     old = np.zeros_like(off) if made.bias is None else made.bias.data
     made.register_buffer("bias", from_numpy(old + off))

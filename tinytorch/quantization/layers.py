@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tinytorch.nn.conv import Conv2d
@@ -30,13 +32,20 @@ class Inputs(Module):
 
 
 class ByRow(Inputs):
-    """Codes of each row by its own largest number; of images, each by its own."""
+    """Codes of each row by its own largest number."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """x: (..., k), or images (n, c, h, w); the scales are (..., 1), or (n, 1, 1, 1)."""
-        if x.ndim < 4:
-            return *quantize_rows(x), None
-        codes, scale = quantize_rows(x.reshape(x.shape[0], -1))
+        """x: (..., k); the scales are (..., 1)."""
+        return *quantize_rows(x), None
+
+
+class ByImage(Inputs):
+    """Codes of each image by its own largest number."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """x: (n, c, h, w); the scales are (n, 1, 1, 1)."""
+        n, *image = x.shape
+        codes, scale = quantize_rows(x.reshape(n, math.prod(image)))
         return codes.reshape(*x.shape), scale.reshape(-1, 1, 1, 1), None
 
 

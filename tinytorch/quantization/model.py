@@ -43,5 +43,13 @@ class QuantizedModel(Module):
             raise AttributeError(name)
         return getattr(self.network, name)
 
+    def __getitem__(self, index: Any) -> Any:
+        network: Any = self.network
+        return network[index]
+
+    def __iter__(self) -> Iterator[Any]:
+        network: Any = self.network
+        return iter(network)
+
     def extra_repr(self) -> str:
         return type(self.network).__name__

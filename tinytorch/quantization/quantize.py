@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from tinytorch.nn.embedding import Embedding
 from tinytorch.nn.module import Module
 from tinytorch.quantization import fold, layers
 from tinytorch.quantization.aware import Aware, trained
-from tinytorch.quantization.calibrate import Batch, Seen, calibrate, inputs_of, quantizable
+from tinytorch.quantization.calibrate import Batch, Seen, calibrate, filled, inputs_of, layers_of
 from tinytorch.quantization.convert import Converter, Rounding
 from tinytorch.quantization.model import QuantizedModel
 from tinytorch.quantization.programs import ProgramModel
@@ -78,7 +79,7 @@ def quantize(
         raise QuantizationError(f"quantize: max_loss={max_loss}; expected 0 or more")
     few = chosen.bits == 4 or chosen.name == "mixed"
     rounding = rounding or ("gptq" if few else "nearest")
-    batches = list(calibration)
+    batches = filled(calibration)
     model = ProgramModel(model) if isinstance(model, LoadedProgram) else model
     was_aware = any(isinstance(module, Aware) for module in model.modules())
     if was_aware:
@@ -131,15 +132,9 @@ class _Work:
             raise QuantizationError(
                 "quantize: this model is quantized already. Quantize the float32 model that it was made of."
             )
-        if not self.calibration:
-            raise QuantizationError("calibration: there are no batches. A few hundred samples are enough.")
         self.twin = copy.deepcopy(self.model).eval()
         self.folded = fold.fold_batch_norms(self.twin, inputs_of(self.calibration[0]))
-        self.layers = dict(quantizable(self.twin))
-        if not self.layers:
-            raise QuantizationError(
-                "quantize: the model has no Linear, Conv2d or Embedding layer (subclasses are left alone)"
-            )
+        self.layers = layers_of(self.twin)
         inputs = map(inputs_of, self.calibration)
         self.seen = calibrate(self.twin, inputs, self.layers, gram=gram, seed=self.seed)
         self.score = Score(self.twin, self.validation, self.metric)
@@ -251,13 +246,13 @@ class _Work:
 
     def _stay_within(self, max_loss: float) -> None:
         """Give the layer that costs most the next larger form, until all together cost what is allowed."""
-        while (cost := self._cost(self._made())) > max_loss:
+        while not (cost := self._cost(self._made())) <= max_loss:
             kept = [trial for trial, _ in self.chosen.values() if trial is not None]
             if not kept:
                 break
             for trial in kept:
                 trial.cost = self._cost({trial.path: trial.made}) if trial.cost is None else trial.cost
-            worst = max(kept, key=lambda trial: trial.cost or 0.0)
+            worst = max(kept, key=lambda t: math.inf if t.cost is None or math.isnan(t.cost) else t.cost)
             larger = [
                 t
                 for t in self.trials[worst.path]
@@ -347,8 +342,10 @@ def _zeros(seen: Seen, layer: Module) -> Tensor:
 
 
 def sizes_of(module: Module, x: Tensor) -> Sizes:
-    """Bytes of a layer's weights: coded for a file, uncoded, in memory, and read by compiled kernels."""
+    """Bytes of a layer's weights: in a file (codes entropy-coded), in memory, and read by native kernels."""
     tensors = [t.data for _, t in (*module.named_parameters(), *module.named_buffers())]
-    parts = [coded_part(t.tobytes(), t.dtype.itemsize)[1] for t in tensors]
     nbytes = sum(t.nbytes for t in tensors)
-    return Sizes(sum(map(len, parts)), nbytes, nbytes, weight_bytes(module, x))
+    file = nbytes
+    if isinstance(module, layers.Quantized | layers.Half):
+        file = sum(len(coded_part(t.tobytes(), t.dtype.itemsize)[1]) for t in tensors)
+    return Sizes(file, nbytes, weight_bytes(module, x))

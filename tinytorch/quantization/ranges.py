@@ -11,13 +11,14 @@ from types import MappingProxyType
 
 import numpy as np
 
+from tinytorch.ops.quantize import TINY
 from tinytorch.ops.spec import Array
 from tinytorch.quantization.grid import affine_grid, numbers_of
 
 PERCENT = 99.99
 """Of the values that `percentile_range` keeps."""
-BINS, LEVELS = 2048, 128
-"""Of a histogram, and codes above 0."""
+BINS, LEVELS, NEARLY = 2048, 128, 0.999
+"""Of a histogram, and codes above 0; the share of the values that is nearly all."""
 
 Range = tuple[float, float]
 
@@ -65,26 +66,32 @@ def entropy_range(values: Array, low: float, high: float) -> Range:
     """The range whose codes tell most of how the |values| are distributed: least Kullback-Leibler divergence.
 
     A histogram of |values| is cut at each of its bins from LEVELS on, what lies beyond counted to the last,
-    and compared with itself in LEVELS steps. Szymon Migacz, "8-bit inference with TensorRT", 2017.
+    and compared with itself in LEVELS steps. Szymon Migacz, "8-bit inference with TensorRT", 2017. Zeros,
+    for which every range has a code, do not count. While the first LEVELS bins hold nearly all values, which
+    then look alike, the histogram begins anew within them.
+
+    >>> low, high = entropy_range(np.append(np.linspace(-1, 1, 10_000), 1e6), -1.0, 1e6)
+    >>> high < 4
+    True
     """
-    largest = max(abs(low), abs(high))
-    if largest == 0 or not values.size:
-        return low, high
-    counts, edges = np.histogram(np.abs(values), BINS, (0, largest))
-    best, least = BINS, np.inf
-    for end in range(LEVELS, BINS + 1, 8):
-        found = _divergence(counts, end)
-        if found < least:
-            best, least = end, found
-    cut = float(edges[best])
-    return max(low, -cut), min(high, cut)
+    sizes, cut = np.abs(values[values != 0]), max(abs(low), abs(high))
+    while cut >= TINY and sizes.size:
+        counts, edges = np.histogram(sizes, BINS, (0, cut))
+        narrow = float(edges[LEVELS])
+        if counts[:LEVELS].sum() < NEARLY * sizes.size:
+            beyond = sizes.size - int(counts.sum())
+            ends = range(LEVELS, BINS + 1, 8)
+            cut = float(edges[min(ends, key=lambda end: _divergence(counts, end, beyond))])
+            return max(low, -cut), min(high, cut)
+        cut = narrow
+    return low, high
 
 
-def _divergence(counts: Array, end: int) -> float:
-    """Of a histogram cut off at `end` from the same in LEVELS steps."""
+def _divergence(counts: Array, end: int, beyond: int) -> float:
+    """Of a histogram cut off at `end`, with more `beyond` all of it, from the same in LEVELS steps."""
     inside = counts[:end].astype(np.float64)
     whole = inside.copy()
-    whole[-1] += counts[end:].sum()
+    whole[-1] += counts[end:].sum() + beyond
     number = np.minimum(np.arange(end) * LEVELS // end, LEVELS - 1)
     sums = np.bincount(number, inside, LEVELS)
     filled = np.bincount(number, inside > 0, LEVELS)

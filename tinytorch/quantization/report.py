@@ -12,13 +12,12 @@ from tinytorch.quantization.speed import Race
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of weights, three ways: in a compact file, in memory, and read by the kernels of one run.
+    """Bytes of weights, three ways: in a file, in memory, and read by the kernels of one run.
 
-    `file` is entropy-coded, `plain` what an ordinary file would hold; `read` is None without native code.
+    float32 lies in an ordinary file, codes in a compact one, entropy-coded. `read`: None without native code.
     """
 
     file: int
-    plain: int
     resident: int
     read: int | None
 
@@ -92,7 +91,7 @@ class Report:
         if before.read is not None and after.read is not None:
             read = _times(before.read, after.read)
         lines = [
-            f"file       {_times(before.file, after.file)}; uncoded {_times(before.plain, after.plain)}",
+            f"file       {_times(before.file, after.file)} (codes are entropy-coded)",
             f"resident   {_times(before.resident, after.resident)}",
             f"read       {read} (by the kernels, in one run)",
             f"{self.score:<10} {self.score_before:.4f} before, {self.score_after:.4f} after: "
@@ -118,9 +117,7 @@ class Report:
 def _total(sizes: Sequence[Sizes]) -> Sizes:
     reads = [size.read for size in sizes]
     read = None if None in reads else sum(r for r in reads if r is not None)
-    return Sizes(
-        sum(s.file for s in sizes), sum(s.plain for s in sizes), sum(s.resident for s in sizes), read
-    )
+    return Sizes(sum(s.file for s in sizes), sum(s.resident for s in sizes), read)
 
 
 def _row(layer: LayerReport) -> list[str]:

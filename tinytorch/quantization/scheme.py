@@ -29,6 +29,16 @@ class Scheme:
     activations: Literal["dynamic", "static", "static-uint8", "auto"] = "auto"
     ranges: str = "percentile"
 
+    def inputs(self, images: bool) -> str:
+        """How the inputs of a layer become codes: "dynamic", "static" or "static-uint8".
+
+        >>> SCHEMES["int8"].inputs(images=True), SCHEMES["int4-g32"].inputs(images=False)
+        ('static', 'dynamic')
+        """
+        if images:
+            return "static" if self.activations == "auto" else self.activations
+        return "dynamic" if self.activations == "auto" or self.bits == 4 else self.activations
+
     def __post_init__(self) -> None:
         if self.ranges not in RANGES:
             raise QuantizationError(f"ranges {self.ranges!r}; there are: {', '.join(RANGES)}")

@@ -14,12 +14,14 @@ from tinytorch.nn.module import Module
 from tinytorch.ops.softmax import cross_entropy
 from tinytorch.ops.spec import Array
 from tinytorch.profiling.statistics import Estimate
-from tinytorch.quantization.calibrate import Batch, inputs_of
+from tinytorch.quantization.calibrate import Batch, filled, inputs_of
 from tinytorch.tensor import Tensor
 from tinytorch.training.metrics import evaluating
 
 Metric: TypeAlias = Callable[[Module], float]
 """A figure of a model, the higher the better."""
+LEAST = 1e-3
+"""Nats: of a loss below it shares say nothing, so that it counts as this."""
 
 
 class Score:
@@ -32,10 +34,8 @@ class Score:
     """
 
     def __init__(self, model: Module, batches: Iterable[Batch], metric: Metric | None = None) -> None:
-        self.batches = list(batches)
+        self.batches = filled(batches, "validation")
         self.metric = metric
-        if not self.batches:
-            raise QuantizationError("validation: the loader has no batches")
         self.name = "metric" if metric else _kind(self.batches[0])
         self._results = self._all(model) if self.name == "cosine" else []
         self.before = self.value(model)
@@ -58,7 +58,7 @@ class Score:
         """What is lost; below 0 if something was won."""
         now = self.value(model)
         if self.name == "loss":
-            return now / self.before - 1
+            return (now - self.before) / max(self.before, LEAST)
         return self.before - now
 
     def _pairs(self) -> list[tuple[Tensor, ...]]:
@@ -66,7 +66,16 @@ class Score:
 
     def _all(self, model: Module) -> list[Array]:
         with evaluating(model), no_grad():
-            return [model(*inputs_of(batch)).data for batch in self.batches]
+            return [_only(model(*inputs_of(batch))) for batch in self.batches]
+
+
+def _only(result: Any) -> Array:
+    if not isinstance(result, Tensor):
+        raise QuantizationError(
+            f"validation: the model returns a {type(result).__name__}, not a Tensor; "
+            "give a metric=, a function of the model"
+        )
+    return result.data
 
 
 def _kind(batch: Any) -> str:

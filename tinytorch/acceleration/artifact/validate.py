@@ -15,6 +15,7 @@ from tinytorch.acceleration.artifact.registry import OPS, op_named, version_of
 from tinytorch.acceleration.graph import Call
 from tinytorch.errors import ProgramError
 from tinytorch.nn.embedding import Lookup
+from tinytorch.ops.arithmetic import Cast
 from tinytorch.ops.base import Op
 from tinytorch.ops.index import Assign, Gather, GatherGrad, Take, TakeGrad
 from tinytorch.ops.integer import GroupMatMul
@@ -22,6 +23,7 @@ from tinytorch.ops.pool import MaxPool2dGrad, MaxPool2dPick
 from tinytorch.ops.quantize import FakeQuantize, Quantize
 from tinytorch.ops.quantized import Conv2dInt8, LinearInt4, LinearInt8, LookupInt4, LookupInt8
 from tinytorch.ops.random import Uniform
+from tinytorch.ops.shape import Expand, Reshape
 from tinytorch.ops.softmax import CrossEntropy
 from tinytorch.ops.spec import DTYPES, Array, Spec
 from tinytorch.ops.update import AdamUpdate, ScaleAll, SGDUpdate
@@ -229,10 +231,11 @@ def check_values(calls: Sequence[Call], specs: Sequence[Spec], known: Mapping[in
 
     Raises ProgramError. Indices that come as inputs are the op's to check, at each run.
     """
+    scales = _scales(calls, known)
     for at, call in enumerate(calls):
         op, inputs = call.op, [specs[v] for v in call.inputs]
         for position in _SCALES.get(type(op), ()):
-            _check_scale(known.get(call.inputs[position]), f"call {at} ({op.name})")
+            _check_scale(scales.get(call.inputs[position]), f"call {at} ({op.name})")
         ranges: dict[int, tuple[int, int]] = {}
         if isinstance(op, Take):
             ranges[1] = 0 if isinstance(op, Lookup) else -inputs[0].shape[0], inputs[0].shape[0]
@@ -264,6 +267,20 @@ _SCALES: Mapping[type[Op], tuple[int, ...]] = {
     LookupInt4: (1,),
 }
 """Which inputs say what a step between two codes stands for."""
+
+
+def _scales(calls: Sequence[Call], known: Mapping[int, Array]) -> Mapping[int, Array]:
+    """The values that are scales, where they are in the file as they are, cast, or in another shape."""
+    turned = [call for call in calls if isinstance(call.op, Cast | Reshape | Expand)]
+    asked = {call.inputs[position] for call in calls for position in _SCALES.get(type(call.op), ())}
+    for call in reversed(turned):
+        if call.outputs[0] in asked:
+            asked.add(call.inputs[0])
+    held = {value: known[value] for value in asked if value in known}
+    for call in turned:
+        if call.outputs[0] in asked and call.inputs[0] in held:
+            held[call.outputs[0]] = call.op.forward(held[call.inputs[0]])
+    return held
 
 
 def _check_scale(scale: Array | None, where: str) -> None:

@@ -19,8 +19,10 @@ from tinytorch.acceleration.native.values import I16, Pointer, Value
 from tinytorch.ops.integer import unpack_nibbles
 from tinytorch.ops.spec import Array, DType, float32, int8, int32, int64
 
-BLOCK, STREAM = 98304, 2560
-"""Bytes of rows that are used at a time, and how far ahead panels are fetched that serve one tile."""
+BLOCK = 98304
+"""Bytes of rows that are used at a time."""
+STREAM, FAR = 2560, 2**20
+"""Bytes ahead at which panels are fetched that serve one tile, where there are so many that memory is far."""
 RUN = 16
 """Codes that are made wider at a time."""
 
@@ -105,7 +107,8 @@ class Codes(Kernel):
     def _side(self, e: Emitter, panels: Pointer) -> Side:
         start = Pointer(e, panels.ir, self._element())
         size = self.width * self.depth
-        ahead = STREAM // start.dtype.itemsize
+        far = -(-self.n // self.width) * size * start.dtype.itemsize >= FAR
+        ahead = STREAM // start.dtype.itemsize if far else 0
         return Side(start, self.width, self.width, size, dense=True, codes=self.codes, stream=ahead)
 
     def _product_lines(self, reads: Sequence[str], m: str, n: str, first: str, count: int) -> list[str]:

@@ -34,6 +34,8 @@ class Products(ABC):
 
     codes: int = 1
     """How many along k an element holds."""
+    together: int = 4
+    """Products that are written one after the other in a round of a loop."""
     lanes: int
     sums: DType
 
@@ -74,6 +76,8 @@ class Integers(Products):
     """Base of products of codes: eight sums of int32."""
 
     sums, lanes = int32, 8
+    together = 2
+    """LLVM sums more integer products in another order, for which registers do not suffice."""
 
     def __init__(self, avx2: bool | None = None) -> None:
         self.avx2 = has_avx2() if avx2 is None else avx2

@@ -197,10 +197,11 @@ def add_products(
         with e.loop(k, sums) as loop:
             loop.carry(add(loop.index, loop.carried))
         return loop.results
-    whole = k // TOGETHER * TOGETHER
-    with e.loop(whole, sums, step=TOGETHER) as loop:
+    together = products.together
+    whole = k // together * together
+    with e.loop(whole, sums, step=together) as loop:
         part = loop.carried
-        for i in range(TOGETHER):
+        for i in range(together):
             part = add(loop.index + i, part)
         loop.carry(part)
     part = loop.results
