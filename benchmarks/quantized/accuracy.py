@@ -36,8 +36,9 @@ def lines() -> list[Line]:
     for name in ("mlp", "cnn", "gpt"):
         text = name == "gpt"
         found.append(_after(name, "int8", None, 0.005 if text else 0.003))
-        nearest = _after(name, "int4-g128", "nearest", np.inf)
-        found += [nearest, _after(name, "int4-g128", "gptq", 0.03 if text else 0.01)]
+        found.append(_after(name, "int4-g128", "nearest", np.inf))
+        for scheme in ("int4-g128", "mixed"):
+            found.append(_after(name, scheme, "gptq", 0.03 if text else 0.01))
         if not text:
             found.append(_with(name, "int8", 0.004))
     return found
