@@ -33,6 +33,7 @@ SINGLE = {
     "layernorm",
     "layernormgrad",
     "logsoftmax",
+    "quantizerows",
     "softmax",
 }
 """Ops that are one kernel with a reason of their own."""

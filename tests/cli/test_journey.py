@@ -49,9 +49,10 @@ def test_a_run_ends_with_figures_and_the_place_of_the_report(
     shown = capsys.readouterr()
     figures = json.loads((out / "journey.json").read_text())
     test = figures["stages"]["train"]["mlp"]["test_accuracy"]["value"]
-    row = next(line for line in shown.out.splitlines() if line.startswith("mlp"))
-    assert f"{100 * test:.1f} %" in row
-    assert "109,386" in row
+    rows = dict(line.split(maxsplit=1) for line in shown.out.splitlines() if len(line.split()) > 1)
+    assert rows["model"] == "mlp"
+    assert rows["test"] == f"{100 * test:.1f} % right"
+    assert rows["parameters"] == "109,386"
     assert shown.out.splitlines()[-1] == f"Report: {out / 'index.html'}"
     assert "train mlp" in shown.err
     assert figures["run"]["command"] == "tito journey mlp --quick"

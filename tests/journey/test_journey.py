@@ -242,13 +242,15 @@ def test_full_and_quick_scales() -> None:
 # ---------------------------------------------------------------- the page
 
 
-def test_the_page_is_well_formed_and_needs_nothing_else(page: str) -> None:
+def test_the_page_is_well_formed_and_needs_nothing_else(page: str, figures: dict[str, Any]) -> None:
     found = Page(page)
     assert found.problems == []
     assert "script" not in found.tags
     assert "iframe" not in found.tags
     assert found.tags.count("img") == 2 * (8 + 4)
-    assert found.tags.count("svg") == 2 + 2 + 1
+    on_codes = figures["stages"]["quantize"].values()
+    drawn = [len(model["weights"]) + len(model["activations"]) + 2 for model in on_codes]
+    assert found.tags.count("svg") == 2 + 2 + 1 + sum(drawn)
     assert "prefers-color-scheme" in page
 
 
