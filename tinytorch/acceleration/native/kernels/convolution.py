@@ -13,9 +13,10 @@ from tinytorch.acceleration.native.kernels.kernel import (
     Kernel,
     all_shifted,
     layout,
-    load_run,
+    load_beside,
     nest,
     shifted,
+    store_beside,
     store_run,
 )
 from tinytorch.acceleration.native.kernels.pointwise import Body
@@ -185,12 +186,7 @@ class Convolve(Kernel):
         self, e: Emitter, total: Value, at: Sequence[Value], count: int, extras: Sequence[Pointer]
     ) -> list[Value]:
         """The epilogue of some sums at a filter, a row and a column."""
-        values = [total]
-        for pointer, place in zip(extras, self.reads[2:], strict=True):
-            values.append(
-                load_run(shifted(pointer, at, place.strides[1:]), place.strides[1], total.lanes, count)
-            )
-        return self.body.emit(e, values)
+        return self.body.emit(e, [total, *load_beside(extras, self.reads[2:], at, 0, total.lanes, count)])
 
     def _store(
         self,
@@ -201,9 +197,7 @@ class Convolve(Kernel):
         extras: Sequence[Pointer],
         outs: Sequence[Pointer],
     ) -> None:
-        values = self._finished(e, total, at, count, extras)
-        for pointer, place, value in zip(outs, self.writes, values, strict=True):
-            store_run(shifted(pointer, at, place.strides[1:]), value, place.strides[1], count)
+        store_beside(outs, self.writes, at, 0, self._finished(e, total, at, count, extras), count)
 
     def _filter(self, name: str, group: str, own: str) -> str:
         """The weight under (i, j) of a window in channel c, in Python."""

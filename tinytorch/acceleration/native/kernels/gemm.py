@@ -17,10 +17,10 @@ from tinytorch.acceleration.native.kernels.kernel import (
     Kernel,
     all_shifted,
     layout,
-    load_run,
+    load_beside,
     nest,
     shifted,
-    store_run,
+    store_beside,
 )
 from tinytorch.acceleration.native.kernels.pointwise import Body, loop_lines
 from tinytorch.acceleration.native.kernels.tiles import (
@@ -325,13 +325,9 @@ class Gemm(Kernel):
         extras: Sequence[Pointer],
         outs: Sequence[Pointer],
     ) -> None:
-        values = [total]
-        for pointer, place in zip(extras, self.reads[2:], strict=True):
-            m, n = place.strides[-2:]
-            values.append(load_run(shifted(pointer, [row, column], [m, n]), n, total.lanes, count))
-        for pointer, place, value in zip(outs, self.writes, self.body.emit(e, values), strict=True):
-            m, n = place.strides[-2:]
-            store_run(shifted(pointer, [row, column], [m, n]), value, n, count)
+        at = row, column
+        beside = load_beside(extras, self.reads[2:], at, -1, total.lanes, count)
+        store_beside(outs, self.writes, at, -1, self.body.emit(e, [total, *beside]), count)
 
     def _dot(
         self, e: Emitter, a: Pointer, b: Pointer, extras: Sequence[Pointer], outs: Sequence[Pointer]

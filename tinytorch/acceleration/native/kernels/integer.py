@@ -9,7 +9,7 @@ import numpy as np
 
 from tinytorch.acceleration.graph import Call
 from tinytorch.acceleration.native.emit import Emitter
-from tinytorch.acceleration.native.kernels.kernel import Kernel, layout, load_run, shifted, store_run
+from tinytorch.acceleration.native.kernels.kernel import Kernel, layout, load_beside, load_run, store_beside
 from tinytorch.acceleration.native.kernels.lookup import along
 from tinytorch.acceleration.native.kernels.pointwise import Body, loop_lines
 from tinytorch.acceleration.native.kernels.products import Integers, Nibbles, Quads, int16, widened
@@ -92,13 +92,10 @@ class Codes(Kernel):
         outs: Sequence[Pointer],
     ) -> None:
         """The epilogue of some sums at a row and a column, to memory."""
-        values = [total]
-        for pointer, place in zip(extras, self.reads[len(self.reads) - len(extras) :], strict=True):
-            values.append(load_run(shifted(pointer, at, place.strides), place.strides[1], total.lanes, count))
-        for pointer, place, value in zip(outs, self.writes, self.body.emit(e, values), strict=True):
-            store_run(
-                shifted(pointer, at, place.strides), e.spread(value, total.lanes), place.strides[1], count
-            )
+        places = self.reads[len(self.reads) - len(extras) :]
+        beside = load_beside(extras, places, at, -1, total.lanes, count)
+        values = [e.spread(value, total.lanes) for value in self.body.emit(e, [total, *beside])]
+        store_beside(outs, self.writes, at, -1, values, count)
 
     def _element(self) -> DType:
         """What a panel is made of: the codes of one column that are multiplied at once."""

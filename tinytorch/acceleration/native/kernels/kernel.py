@@ -116,3 +116,33 @@ def store_run(pointer: Pointer, value: Value, stride: int, count: int | None = N
     for lane in range(value.lanes if count is None else min(count, value.lanes)):
         one = Value(e, e.builder.extract_element(value.ir, ir.Constant(ir.IntType(32), lane)))
         (pointer + lane * stride).store(one)
+
+
+def load_beside(
+    pointers: Sequence[Pointer],
+    places: Sequence[Place],
+    at: Sequence[Value],
+    axis: int,
+    lanes: int,
+    count: int | None = None,
+) -> list[Value]:
+    """The values of each place at an index of its last axes, and the next ones along one of those."""
+    found = []
+    for pointer, place in zip(pointers, places, strict=True):
+        strides = place.strides[-len(at) :]
+        found.append(load_run(shifted(pointer, at, strides), strides[axis], lanes, count))
+    return found
+
+
+def store_beside(
+    pointers: Sequence[Pointer],
+    places: Sequence[Place],
+    at: Sequence[Value],
+    axis: int,
+    values: Sequence[Value],
+    count: int | None = None,
+) -> None:
+    """Write values to each place where `load_beside` would read them."""
+    for pointer, place, value in zip(pointers, places, values, strict=True):
+        strides = place.strides[-len(at) :]
+        store_run(shifted(pointer, at, strides), value, strides[axis], count)

@@ -15,10 +15,9 @@ from tinytorch.acceleration.native.kernels.kernel import (
     Kernel,
     all_shifted,
     layout,
-    load_run,
+    load_beside,
     nest,
-    shifted,
-    store_run,
+    store_beside,
 )
 from tinytorch.acceleration.native.kernels.lookup import along
 from tinytorch.acceleration.native.kernels.pointwise import Body
@@ -179,12 +178,8 @@ class Winograd(Kernel):
         for number, total in enumerate(four):
             i, j = divmod(number, 2)
             pixel = (filter_, y * 2 + i, x * 2 + j)
-            values = [total]
-            for pointer, place in zip(extras, self.reads[2:], strict=True):
-                values.append(
-                    load_run(shifted(pointer, pixel, place.strides[1:]), place.strides[1], total.lanes, count)
-                )
-            made = self.body.emit(e, values)
+            beside = load_beside(extras, self.reads[2:], pixel, 0, total.lanes, count)
+            made = self.body.emit(e, [total, *beside])
             if self.pool:
                 value = made[0]
                 best = value if best is None else e.select((value > best) | value.differs(value), value, best)
@@ -212,8 +207,7 @@ class Winograd(Kernel):
             conditions.append(x < width)
 
         def write() -> None:
-            for pointer, place, value in zip(outs, self.writes, values, strict=True):
-                store_run(shifted(pointer, pixel, place.strides[1:]), value, place.strides[1], count)
+            store_beside(outs, self.writes, pixel, 0, values, count)
 
         if not conditions:
             write()
