@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 
 from tinytorch.profiling.statistics import Estimate
 
@@ -167,6 +167,23 @@ def printable(text: str) -> str:
     'a\ufffdb\\n'
     """
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+def columns(rows: Sequence[Sequence[str]], left: Container[int]) -> list[str]:
+    """Rows of cells as lines: the columns `left` set flush left, the others flush right.
+
+    >>> columns([["mlp", "5.8 us"], ["minilm", "35 ms"]], left=[0])
+    ['mlp     5.8 us', 'minilm   35 ms']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = (
+            cell.ljust(width) if i in left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def _ranged(estimate: Estimate, word: Callable[[float], str], unit: str) -> str:

@@ -75,15 +75,8 @@ class Report:
         head = ["layer", "scheme", "SQNR", f"{self.score} lost", "before", "after", "gain"]
         head += ["file", "resident", "read", "", "why"]
         rows = [head, *(_row(layer) for layer in self.layers)]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-        lines = []
-        for row in rows:
-            cells = [
-                cell.ljust(width) if i in (0, 1, 10, 11) else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            lines.append("  ".join(cells).rstrip())
-        return [lines[0], "-" * len(lines[0]), *lines[1:]]
+        first, *lines = words.columns(rows, left=(0, 1, 10, 11))
+        return [first, "-" * len(first), *lines]
 
     def _totals(self) -> list[str]:
         before, after = self.before, self.after

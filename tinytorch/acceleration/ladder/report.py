@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -127,8 +126,7 @@ class Report:
         """A line for each rung."""
         head = [*HEAD, *(f"over {name}" for name in self._bases()), "error"]
         rows = [head, *(self._row(step) for step in self.steps)]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-        return ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
+        return words.columns(rows, left=(0, 1))
 
     def _row(self, step: Step) -> list[str]:
         runs = words.count(len(step.stats.samples))
@@ -190,11 +188,3 @@ def times(factor: float | None) -> str:
 
 def _threads(count: int) -> str:
     return f"{count} thread{'' if count == 1 else 's'}"
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """Cells as wide as their columns: the rung's name and its time from the left, figures from the right."""
-    return [
-        cell.ljust(width) if i < 2 else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ]

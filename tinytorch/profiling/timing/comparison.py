@@ -230,9 +230,7 @@ def _table(comparison: Comparison) -> list[str]:
         [name, words.timed(median), words.timed(stats.estimate("p95")), words.seconds(stats.cpu)]
         for name, median, stats in zip(comparison.names, comparison.medians, comparison.stats, strict=True)
     ]
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows)
-    return ["  ".join(cells).rstrip() for cells in padded]
+    return words.columns(rows, left=range(4))
 
 
 def _spreads(comparison: Comparison) -> list[str]:
