@@ -51,3 +51,7 @@ class LearnError(TinyTorchError, ValueError):
 
 class QuantizationError(TinyTorchError, ValueError):
     """A model, scheme or calibration data that cannot be quantized, or not in this way."""
+
+
+class CompressionError(TinyTorchError, ValueError):
+    """A model, sparsity, pattern or budget with which nothing can be pruned, shared, shrunk or distilled."""

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from benchmarks.compiled.measure import Measured
 from benchmarks.compiled.workloads import Workload
+from benchmarks.interleave import Ratio
 from benchmarks.peers.arm import COMPILED
 from tinytorch import console
 from tinytorch.profiling.hardware import machine
@@ -26,6 +27,17 @@ def ratios(title: str, found: Sequence[Measured], held: bool) -> None:
 def surroundings() -> str:
     """The processor and the versions, which stand above the tables."""
     return f"{machine.processor()}; {versions()}."
+
+
+def judged(found: Ratio, must: float | None, aim: float | None) -> list[str]:
+    """A ratio with its interval, what it must reach, the aim, and whether it does: cells of a table."""
+    reached = "" if must is None else "yes" if found.ratio >= must else "NO"
+    reached += ", aim" if aim is not None and found.ratio >= aim else ""
+    # "never slower" holds where no difference is shown, too
+    if must == 1.0 and reached == "NO" and found.high >= 1.0:
+        reached = "yes (no difference)"
+    interval = f"{found.ratio:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    return [interval, "" if must is None else f">= {must:g}", "" if aim is None else f"{aim:g}", reached]
 
 
 def versions() -> str:

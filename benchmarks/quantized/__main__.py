@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 import tinytorch as tt
-from benchmarks.compiled.tables import span, surroundings
-from benchmarks.interleave import Ratio
+from benchmarks.compiled.tables import judged, span, surroundings
 from benchmarks.quantized import accuracy, products, sentences, sizes, speed
 from tinytorch import console
 from tinytorch.profiling.environment import describe
@@ -46,7 +45,7 @@ def _products(rounds: int) -> None:
     rows = []
     for case in products.CASES:
         found = products.measure(case, rounds)
-        rows.append([case.name, span(found.ours), span(found.peer), *_judged(found, case.must, case.aim)])
+        rows.append([case.name, span(found.ours), span(found.peer), *judged(found, case.must, case.aim)])
     title = f"INT8 with quantize and dequantize: NumPy's float32 time / ours, 1 thread ({rounds} rounds)"
     console.table(title, ["product", "ours", "NumPy", "ratio [95 %]", "must", "aim", "reached"], rows)
 
@@ -58,7 +57,7 @@ def _speed(rounds: int) -> None:
         head = [f"{case.name} b{case.batch}", span(found.seconds)]
         for peer, ratio in found.ratios.items():
             how = f" ({found.how[peer]})" if peer in found.how else ""
-            held = _judged(ratio, case.must.get(peer), case.aim.get(peer))
+            held = judged(ratio, case.must.get(peer), case.aim.get(peer))
             rows.append([*head, f"{peer}{how}", span(ratio.peer), *held])
             head = ["", ""]
         rows.append(["", "", f"in float32: {', '.join(found.reverted) or 'no layer'}", *[""] * 5])
@@ -66,16 +65,6 @@ def _speed(rounds: int) -> None:
     console.table(
         title, ["model", "ours", "beside", "its time", "ratio [95 %]", "must", "aim", "reached"], rows
     )
-
-
-def _judged(found: Ratio, must: float | None, aim: float | None) -> list[str]:
-    reached = "" if must is None else "yes" if found.ratio >= must else "NO"
-    reached += ", aim" if aim is not None and found.ratio >= aim else ""
-    # "never slower" holds where no difference is shown, too
-    if must == 1.0 and reached == "NO" and found.high >= 1.0:
-        reached = "yes (no difference)"
-    interval = f"{found.ratio:.2f} [{found.low:.2f}, {found.high:.2f}]"
-    return [interval, "" if must is None else f">= {must:g}", "" if aim is None else f"{aim:g}", reached]
 
 
 def _accuracy(rounds: int) -> None:

@@ -31,7 +31,7 @@ from tinytorch.acceleration.passes import optimise
 from tinytorch.acceleration.trace import trace
 from tinytorch.models import CNN, GPT, MLP
 from tinytorch.nn import BatchNorm2d, Conv2d, Dropout, Embedding, Linear, Module, functional
-from tinytorch.ops import arithmetic, quantize, quantized, reduce
+from tinytorch.ops import arithmetic, quantize, quantized, reduce, sparse
 from tinytorch.ops.spec import Array
 from tinytorch.optim import SGD, Adam, AdamW
 
@@ -358,6 +358,33 @@ def _codes() -> list[Case]:
     ]
 
 
+def _sparse() -> list[Case]:
+    """Products with sparse weights: by rows and in blocks, alone and with what follows them."""
+    rows = Rows(4)
+    rng = rows.rng
+
+    def ids(*numbers: int) -> Tensor:
+        return Tensor(np.array(numbers, np.int32))
+
+    values, blocks = (Tensor(rng.standard_normal(s).astype(np.float32)) for s in ((7,), (4, 8)))
+    bias = Tensor(rng.random(11).astype(np.float32))
+    columns, starts = ids(0, 3, 4, 1, 1, 2, 0), ids(0, 2, 2, 3, 3, 3, 3, 3, 3, 5, 6, 7)
+    places, firsts = ids(4, 0, 2, 3), ids(0, 3, 4)
+
+    def by_rows(x: Tensor) -> Tensor:
+        return sparse.linear_csr(x, values, columns, starts, bias).relu() + 0.5
+
+    def in_blocks(x: Tensor) -> tuple[Tensor, Tensor]:
+        made = sparse.linear_blocked(x, 11, blocks, places, firsts)
+        return made, sparse.linear_blocked(x, 11, blocks, places, firsts, bias).tanh()
+
+    return [
+        Case("sparse rows", by_rows, [rows(1, 5)]),
+        Case("sparse rows of a batch", by_rows, [rows(2, 3, 5)]),
+        Case("sparse blocks", in_blocks, [rows(9, 5)]),
+    ]
+
+
 def cases() -> list[Case]:
     """All of them."""
-    return [*models(), *ops(), *_codes()]
+    return [*models(), *ops(), *_codes(), *_sparse()]

@@ -28,6 +28,7 @@ from tinytorch.ops.random import Uniform
 from tinytorch.ops.reduce import ArgMax, Max, Sum
 from tinytorch.ops.shape import Concat, Expand, Pad, Permute, Reshape
 from tinytorch.ops.softmax import CrossEntropy, Softmax
+from tinytorch.ops.sparse import LinearBlocked, LinearCSR
 from tinytorch.ops.spec import DType, Spec, bool_, float32, float64, int8, int32, int64
 from tinytorch.ops.update import AdamUpdate, GlobalNorm, ScaleAll, SGDUpdate
 
@@ -169,6 +170,19 @@ REFUSED: list[tuple[Op, list[Spec], str]] = [
     (GlobalNorm(), [], "nothing"),
     (ScaleAll(1), [s()], "expected 2"),
     (ScaleAll(0), [s()], "0 tensors"),
+    (LinearCSR(), [s(2, 3), s(4, 8), s(4, dtype=int32), s(3, dtype=int32)], "one axis"),
+    (LinearCSR(), [s(2, 3), s(4), s(5, dtype=int32), s(3, dtype=int32)], "a column for each"),
+    (LinearCSR(), [s(2, 3), s(4), s(4, dtype=int64), s(3, dtype=int32)], "columns is int64"),
+    (LinearCSR(), [s(2, 3), s(4), s(4, dtype=int32), s(3)], "starts is float32"),
+    (LinearCSR(), [s(2, 3), s(4), s(4, dtype=int32), s(0, dtype=int32)], "one more than"),
+    (LinearCSR(), [s(), s(4), s(4, dtype=int32), s(3, dtype=int32)], "no axes"),
+    (LinearCSR(), [s(2, 3), s(4, dtype=float64), s(4, dtype=int32), s(3, dtype=int32)], "differ"),
+    (LinearCSR(), [s(2, 3), s(4), s(4, dtype=int32), s(3, dtype=int32), s(3)], "bias"),
+    (LinearBlocked(16), [s(2, 3), s(4), s(4, dtype=int32), s(3, dtype=int32)], "blocks, 8"),
+    (LinearBlocked(17), [s(2, 3), s(4, 8), s(4, dtype=int32), s(3, dtype=int32)], "17 outputs"),
+    (LinearBlocked(8), [s(2, 3), s(4, 8), s(4, dtype=int32), s(3, dtype=int32)], "8 outputs"),
+    (LinearBlocked(-7), [s(2, 3), s(0, 8), s(0, dtype=int32), s(1, dtype=int32)], "-7 outputs"),
+    (LinearBlocked(9), [s(2, 3), s(4, 8), s(4, dtype=int32), s(3, dtype=int32), s(16)], "bias"),
     (Uniform((2,), int32), [s(2, dtype=int64)], "float32 or float64"),
     (Uniform((2,), float32), [s(3, dtype=int64)], "state"),
 ]
@@ -190,6 +204,8 @@ def ids(*values: int) -> Array:
 
 
 PARAMETER = [s(dtype=float64), *[s(3)] * 4, s(dtype=int64)]
+ROWS = [s(2, 3), s(2), s(2, dtype=int32), s(3, dtype=int32)]
+BLOCKS = [s(2, 3), s(2, 8), s(2, dtype=int32), s(3, dtype=int32)]
 BOUNDED: list[tuple[Op, list[Spec], int, Array, bool]] = [
     (Take(), [s(3), s(2, dtype=int64)], 1, ids(-3, 2), True),
     (Take(), [s(3), s(2, dtype=int64)], 1, ids(0, 3), False),
@@ -208,6 +224,12 @@ BOUNDED: list[tuple[Op, list[Spec], int, Array, bool]] = [
     (CrossEntropy(), [s(2, 3), s(2, dtype=int64)], 1, ids(0, -1), False),
     (MaxPool2dGrad(*POOL, size=(2, 4)), [s(1, 1, 1, 2), s(1, 1, 1, 2, dtype=int8)], 1, ids(0, 3), True),
     (MaxPool2dGrad(*POOL, size=(2, 4)), [s(1, 1, 1, 2), s(1, 1, 1, 2, dtype=int8)], 1, ids(0, 4), False),
+    (LinearCSR(), ROWS, 2, ids(0, 2), True),
+    (LinearCSR(), ROWS, 2, ids(0, 3), False),
+    (LinearCSR(), ROWS, 2, ids(-1, 0), False),
+    (LinearBlocked(16), BLOCKS, 2, ids(2, 0), True),
+    (LinearBlocked(16), BLOCKS, 2, ids(3, 0), False),
+    (LinearBlocked(16), BLOCKS, 2, ids(0, -(2**31)), False),
     (AdamUpdate(1), PARAMETER, 5, np.array(0), True),
     (AdamUpdate(1), PARAMETER, 5, np.array(-1), False),
 ]
@@ -222,4 +244,30 @@ def test_indices_in_a_file_are_in_range(
         as_bytes(graph)
     else:
         with pytest.raises(ProgramError, match="indices from"):
+            as_bytes(graph)
+
+
+@pytest.mark.parametrize(("op", "specs"), [(LinearCSR(), ROWS), (LinearBlocked(16), BLOCKS)])
+@pytest.mark.parametrize(
+    ("starts", "text"),
+    [
+        ((0, 1, 2), ""),
+        ((0, 0, 2), ""),
+        ((0, 2, 2), ""),
+        ((0, 1, 3), "from 0 to 3; expected 0 to 2"),
+        ((0, 1, 1), "from 0 to 1; expected 0 to 2"),
+        ((1, 1, 2), "from 1 to 2; expected 0 to 2"),
+        ((0, 3, 2), r"starts\[2\] is 2, below starts\[1\] = 3"),
+        ((0, -1, 2), r"starts\[1\] is -1, below starts\[0\] = 0"),
+        ((0, -(2**31), 2), "below"),
+    ],
+)
+def test_starts_in_a_file_lead_through_what_is_stored(
+    op: Op, specs: list[Spec], starts: tuple[int, ...], text: str
+) -> None:
+    graph = single(op, specs, {3: np.array(starts, np.int32)})
+    if not text:
+        as_bytes(graph)
+    else:
+        with pytest.raises(ProgramError, match=text):
             as_bytes(graph)

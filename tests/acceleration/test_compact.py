@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
+import io
+import itertools
 import json
 import lzma
 import math
@@ -33,7 +36,8 @@ from tests.acceleration.artifact_files import (
     taken_apart,
 )
 from tinytorch import Tensor, no_grad
-from tinytorch.acceleration.artifact import Limits, compact, load_artifact, save_graph
+from tinytorch.acceleration.artifact import Limits, load_artifact, range_coder, save_graph, ways
+from tinytorch.acceleration.artifact.codings import in_planes, out_of_planes
 from tinytorch.acceleration.artifact.compact import (
     MAGIC,
     MOST_INDEX,
@@ -41,15 +45,17 @@ from tinytorch.acceleration.artifact.compact import (
     VERSION,
     Index,
     Part,
+    Unpacking,
     coded_part,
     entropy_bits,
-    in_planes,
+    index_of,
     is_compact,
-    out_of_planes,
     packed,
+    parts_of,
     unpacked,
 )
 from tinytorch.acceleration.artifact.save import as_bytes
+from tinytorch.acceleration.artifact.ways import CODINGS, FILTERS
 from tinytorch.acceleration.graph import Graph
 from tinytorch.errors import ProgramError
 from tinytorch.models import GPT, MLP
@@ -101,6 +107,7 @@ GRAPHS: dict[str, Callable[[], Graph]] = {
     "float16": lambda: quantized_graph("float16"),
     "int4": lambda: quantized_graph("int4-g32"),
     "table": lambda: forward_graph(table_on_codes()),
+    "pruned": lambda: forward_graph(pruned_mlp()),
 }
 every_graph = pytest.mark.parametrize("which", GRAPHS)
 
@@ -124,7 +131,13 @@ def signed(index: bytes, *bodies: bytes, length: int | None = None) -> bytes:
 
 
 def file_of(*parts: tuple[Part, bytes], version: int = VERSION) -> bytes:
-    return signed(msgspec.json.encode(Index(version, tuple(p for p, _ in parts))), *(b for _, b in parts))
+    return signed(index_of(Index(version, tuple(p for p, _ in parts))), *(b for _, b in parts))
+
+
+def first_form(*parts: tuple[Part, bytes]) -> bytes:
+    """A file of version 1, whose index is JSON with four fields a part."""
+    rows = [[p.coding, p.size, p.packed, p.planes] for p, _ in parts]
+    return signed(json.dumps({"version": 1, "parts": rows}).encode(), *(b for _, b in parts))
 
 
 def zstd(content: bytes, level: int = 3) -> bytes:
@@ -132,7 +145,7 @@ def zstd(content: bytes, level: int = 3) -> bytes:
 
 
 def plain_lzma(content: bytes) -> bytes:
-    return lzma.compress(content, lzma.FORMAT_RAW, filters=list(compact._FILTERS))
+    return lzma.compress(content, lzma.FORMAT_RAW, filters=list(FILTERS))
 
 
 def refusal(content: bytes, most: int = MOST) -> str:
@@ -191,12 +204,11 @@ def test_packed_and_unpacked_it_is_the_same_file(which: str, tmp_path: Path) -> 
 @every_graph
 def test_each_tensor_is_a_part_of_its_own(which: str) -> None:
     program, small = both(which)
-    length = int.from_bytes(small[len(MAGIC) : len(MAGIC) + 8], "little")
-    parts = json.loads(small[START : START + length])["parts"]
+    parts = Unpacking(io.BytesIO(small), len(small), MOST).index.parts
     document, table, data = taken_apart(program)
     header = len(program) - len(data)
     sizes = [end - begin for begin, end in (entry["data_offsets"] for entry in table.values())]
-    assert [size for _, size, _, _ in parts] == [header, *(size for size in sizes if size)]
+    assert [part.size for part in parts] == [header, *(size for size in sizes if size)]
     assert document["format"] == "tinytorch-program"
 
 
@@ -260,6 +272,172 @@ def test_entropy_of_bytes(content: bytes) -> None:
     assert entropy_bits(bytes(len(content))) == 0
 
 
+# ---------------------------------------------------------------- what a file is made of
+
+
+def pruned_mlp(sparsity: float = 0.9) -> MLP:
+    """A model as compression leaves it: most weights 0, the others of few values."""
+    model = MLP((40, 50, 3), generator=Generator(2))
+    for _, weight in model.named_parameters():
+        if weight.ndim > 1:
+            values = weight.data
+            kept = abs(values) > np.quantile(abs(values), sparsity)
+            weight.assign_(np.where(kept, np.round(values * 40) / 40, 0).astype(np.float32))
+    return model
+
+
+def test_parts_are_the_whole_file_and_have_names(tmp_path: Path) -> None:
+    path, fast = tmp_path / "pruned.ttp", tt.compile(pruned_mlp())
+    with no_grad():
+        fast(Generator(1).rand(1, 40))
+    fast.save(path, compact=True)
+    parts = parts_of(path)
+    assert [part.name for part in parts] == [
+        *("index", "program", "layers.0.weight", "layers.0.bias", "layers.2.weight", "layers.2.bias"),
+    ]
+    assert [part.size for part in parts[2:]] == [50 * 40 * 4, 50 * 4, 3 * 50 * 4, 3 * 4]
+    assert [part.coding for part in parts[1:]] == ["text", "gaps", "range", "book", "raw"]
+    assert sum(part.packed for part in parts) == path.stat().st_size
+    weights = parts[2]
+    assert weights.packed < weights.size / 30
+
+
+def test_parts_of_a_file_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "x.ttp"
+    with pytest.raises(ProgramError, match="x.ttp: cannot be read"):
+        parts_of(path)
+    save_graph(relu_graph(), path)
+    with pytest.raises(ProgramError, match="x.ttp: not a compact file. Save the program with compact=True"):
+        parts_of(path)
+    path.write_bytes(file_of((Part("raw", 3, 3, 1), b"abc"), (Part("raw", 2, 2, 1), b"de")))
+    assert [(part.name, part.packed) for part in parts_of(path)[1:]] == [("program", 3), ("", 2)]
+    path.write_bytes(both("mlp")[1][:-1])
+    with pytest.raises(ProgramError, match="x.ttp: a compact file that is cut off or was changed"):
+        parts_of(path)
+
+
+def test_a_program_takes_a_third_of_what_lzma_makes_of_it(tmp_path: Path) -> None:
+    for which in ("mlp", "cnn", "gpt", "int8"):
+        program, small = both(which)
+        (tmp_path / "x").write_bytes(small)
+        index, header = parts_of(tmp_path / "x")[:2]
+        assert header.coding == "text"
+        assert header.packed < 0.7 * len(plain_lzma(program[: header.size]))
+        assert index.packed < START + 16 * (len(parts_of(tmp_path / "x")) - 1) + 4
+
+
+# ---------------------------------------------------------------- version 1
+
+
+@every_graph
+def test_files_of_version_1_are_read(which: str, tmp_path: Path) -> None:
+    program = both(which)[0]
+    begins = [*range(0, len(program), 3000), len(program)]
+    pieces = [program[a:b] for a, b in itertools.pairwise(begins)]
+    parts = []
+    for number, piece in enumerate(pieces):
+        coding: Any = ["raw", "zstd", "lzma"][number % 3]
+        planes = 4 if len(piece) % 4 == 0 else 1
+        turned = in_planes(piece, planes)
+        found = turned if coding == "raw" else zstd(turned) if coding == "zstd" else plain_lzma(turned)
+        parts.append((Part(coding, len(piece), len(found), planes), found))
+    assert unpacked(first_form(*parts), MOST) == program
+    (tmp_path / "x").write_bytes(first_form(*parts))
+    assert as_bytes(load_artifact(tmp_path / "x").graph) == program
+
+
+FIRST = base64.b85decode(
+    "iBwcW4GJ0xO#lD@00000fR0q}2w`VB9h4e26KU{zJ>E_hTS>aVaeSC6!|=D-dm?saa&u{KZX!A{EFy4Wa&&VdI$K*JY<g{BA}lvH"
+    "I4m<YGb}M(EL$RMdTn7MEHpSUEI2YOG+iuPB5ZnXVInLtG%PVREHPbOec%HB0a*Y5d;oj^MyGlec<!8$(?%o%OOj{Z%g<^%=VDN*"
+    "d4ia1lF!;4v#031^Zc9(L0Qik4v+rY>rEU7KIVMfpM5wvM@1QPO@*R*3X?&j9K|L0c}DQBnG*|_!;%+O^Zx^R`%*ud4DT^f(u0Ue"
+    "QWwKUD;$scO*Q-C*}H9ftZ9`*>7E>F2|3h@;N~Sj8I(y*z5LpO4RxMUAzoQ_<(3DzEb7iUa}~VYEX~YGb|vDx>?{lKbRM6M)F2hS"
+    "!Sa2K4<`Pd`0`)w&qNBUVuuyOh2FUx85J=Y!Ft3Nzj}|vmC7g?&-DMh3o+n2cD)-Rf!~84i@`idRO<u4$e*u|f#n`VbReSd%@E|Z"
+    ")L0%eutx;$K6`<k3Z4<qNslcWl99BJ9x*iL?xl~}x_3WgJMkzgfhP*mKq+Vd3a$Se`<1xKyA@`dw`9FT&3Z?1xdai1f*^!|007_t"
+    "-vCMg000|tkiktMzZy+l{N2AU;l*HdKBvQz#e8+U7`cAkiUmQgaPb`A(5TDV=}I@FU1N;8m$~w!axC%|45aXT6vfM}w?hG4BeMVi"
+    "-~bl@1^@s6ZkO}e000"
+)
+"""A layer of 6 x 20 whose rows are -1, -0.9, ..., 0.9, with biases 0, as version 1 had it: all of it LZMA."""
+
+
+def test_a_file_of_version_1_as_it_was_written(tmp_path: Path) -> None:
+    assert msgspec.json.decode(FIRST[START:][: int.from_bytes(FIRST[8:16], "little")])["version"] == 1
+    (tmp_path / "first.ttp").write_bytes(FIRST)
+    states = load_artifact(tmp_path / "first.ttp").graph.states
+    weight, bias = (tensor.data for tensor in states.values())
+    np.testing.assert_array_equal(weight, np.tile(np.arange(-1, 1, 0.1, dtype=np.float32), (6, 1)))
+    np.testing.assert_array_equal(bias, np.zeros(6, np.float32))
+
+
+def test_version_1_has_none_of_what_came_later() -> None:
+    for part in (b'["book",4,4,1]', b'["raw",4,4,1,5]', b'["raw",4,4,1,0,2]', b'["text",4,4,1]'):
+        text = b'{"version":1,"parts":[' + part + b"]}"
+        assert "version 1 with codings of version 2" in refusal(signed(text, b"abcd"))
+    assert "of version 2; which has another" in refusal(signed(b'{"version":2,"parts":[]}'))
+    assert "of version 3; this TinyTorch reads 2" in refusal(signed(b'{"version":3,"parts":[]}'))
+
+
+# ---------------------------------------------------------------- part by part
+
+
+def large_graph() -> Graph:
+    rng = np.random.default_rng(0)
+    model = MLP((400,) * 13, generator=Generator(2))
+    for _, weight in model.named_parameters():
+        kept = rng.random(weight.shape) < 0.05
+        weight.assign_(np.where(kept, rng.integers(-8, 8, weight.shape) / 64, 0).astype(np.float32))
+    return forward_graph(model)
+
+
+def test_one_part_is_in_memory_beside_the_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "_ways", lambda content, layout: [("book", layout)])  # LZMA alone takes 50 MiB
+    graph, path = large_graph(), tmp_path / "large.ttp"
+    part = 400 * 400 * 4
+    tensors = 12 * (part + 400 * 4)
+    save_graph(graph, path, compact=True)  # the compiler, where there is one, is loaded
+    load_artifact(path)
+    with little_memory(7 * part):
+        save_graph(graph, path, compact=True)
+    with little_memory(tensors + 2 * part):
+        found = load_artifact(path)
+    assert as_bytes(found.graph, name=found.name) == as_bytes(graph)
+
+
+def test_nothing_is_decoded_before_the_checksum_is_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = bytearray(both("mlp")[1])
+    content[-1] ^= 1
+    monkeypatch.setattr(ways, "decode", None)
+    assert "its checksum is another" in refusal(bytes(content))
+
+
+def test_reading_by_pieces_is_reading_at_once() -> None:
+    program, small = both("int8")
+    for step in (1, 7, 1000, 10**6):
+        found = Unpacking(io.BytesIO(small), len(small), MOST)
+        assert found.size == len(program)
+        pieces = []
+        while piece := found.read(step):
+            pieces.append(piece)
+        assert b"".join(pieces) == program
+        room = bytearray(len(program) + 10)
+        assert Unpacking(io.BytesIO(small), len(small), MOST).readinto(memoryview(room)) == len(program)
+        assert room.startswith(program)
+
+
+# ---------------------------------------------------------------- with and without the compiler
+
+
+def test_the_same_file_with_and_without_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for few in (2**60, -1):
+        monkeypatch.setattr(range_coder, "FEW", few)
+        monkeypatch.setattr(range_coder, "ALONE", few)
+        found.append(as_bytes(forward_graph(pruned_mlp()), compact=True))
+        assert unpacked(found[-1], MOST) == as_bytes(forward_graph(pruned_mlp()))
+    assert found[0] == found[1]
+
+
 # ---------------------------------------------------------------- cut off and changed
 
 
@@ -286,7 +464,7 @@ def test_each_byte_that_is_changed_is_noticed(which: str, tmp_path: Path) -> Non
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data(), which=st.sampled_from(["relu", "int8", "mlp"]))
+@given(data=st.data(), which=st.sampled_from(["relu", "int8", "mlp", "pruned"]))
 def test_changes_that_are_signed_lead_to_a_program_or_one_error(
     tmp_path: Path, data: st.DataObject, which: str
 ) -> None:
@@ -296,7 +474,8 @@ def test_changes_that_are_signed_lead_to_a_program_or_one_error(
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(body) - 1))
         body[at] ^= data.draw(st.integers(1, 255))
-    attempt(signed(bytes(body), length=length), tmp_path)
+    with little_memory(8 * MIB):  # a dictionary of LZMA is 4 MiB
+        attempt(signed(bytes(body), length=length), tmp_path)
     cut = data.draw(st.integers(0, len(body)))
     attempt(signed(bytes(body[:cut]), length=length), tmp_path)
 
@@ -348,7 +527,7 @@ def test_indices_that_are_none(text: bytes, tmp_path: Path) -> None:
     assert not attempt(signed(text), tmp_path)
 
 
-codings = st.sampled_from(["raw", "zstd", "lzma"])
+codings = st.sampled_from(CODINGS)
 amounts = st.one_of(st.integers(0, 40), st.sampled_from([2**20, 2**31, 2**40]))
 
 
@@ -357,11 +536,49 @@ amounts = st.one_of(st.integers(0, 40), st.sampled_from([2**20, 2**31, 2**40]))
 def test_any_index_and_any_parts_are_refused(
     tmp_path: Path, parts: list[tuple[Any, int, int, int]], body: bytes
 ) -> None:
-    index = msgspec.json.encode(Index(VERSION, tuple(Part(*part) for part in parts)))
+    index = index_of(Index(VERSION, tuple(Part(*part) for part in parts)))
     path = tmp_path / "program.ttp"
     path.write_bytes(signed(index, body))
     with pytest.raises(ProgramError):
         load_artifact(path, limits=Limits(memory=2**20, header=2**16))
+
+
+ROWS = [
+    [],
+    [3],
+    [3, []],
+    [2, [[0, 1, 1]]],
+    [2, [[0, 0, 0, 1, 0, 0]]],
+    [2, [[8, 3, 3, 1, 0, 0]]],
+    [2, [[-1, 3, 3, 1, 0, 0]]],
+    [2, [["raw", 3, 3, 1, 0, 0]]],
+    [2, [[0, 3, 3, 1, 0, 0, 0]]],
+    [2, [[0, 3, 3, 0, 0, 0]]],
+    [2, [[0, 3, 3, 9, 0, 0]]],
+    [2, [[0, 2**40 + 1, 3, 1, 0, 0]]],
+    [2, [[0, 2**63, 3, 1, 0, 0]]],
+    [2, [[0, 3.0, 3, 1, 0, 0]]],
+    [2, [[0, True, 3, 1, 0, 0]]],
+    [2, [[0, 3, 3, 1, 2**20 + 1, 0]]],
+    [2, [[0, 3, 3, 1, 0, -1]]],
+    [2, [[0, 3, 3, 1, 0, 0]], 5],
+    {"version": 2},
+]
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_packed_indices_that_are_none(rows: Any, tmp_path: Path) -> None:
+    text = msgspec.msgpack.encode(rows)
+    assert "cannot be decoded" not in refusal(signed(text, b"abc"))
+    assert not attempt(signed(text, b"abc"), tmp_path)
+
+
+def test_an_index_has_one_form() -> None:
+    good = index_of(Index(VERSION, (Part("raw", 3, 3, 1),)))
+    assert unpacked(signed(good, b"abc"), MOST) == b"abc"
+    longer = good.replace(b"\x96\x00\x03", b"\x96\x00\xcc\x03")
+    assert len(longer) == len(good) + 1
+    assert "not in its one form" in refusal(signed(longer, b"abc"))
 
 
 def test_an_unknown_coding_and_a_newer_version_are_named() -> None:
@@ -393,6 +610,20 @@ def test_a_bomb_is_not_unfolded() -> None:
     content = plain_lzma(bytes(24 * MIB))
     with little_memory(8 * MIB):
         assert "cannot be decoded" in refusal(file_of((Part("lzma", 10, len(content), 1), content)))
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_parts_that_claim_much_and_hold_little(coding: Any, tmp_path: Path) -> None:
+    """The first part is a header, and no larger than one may be; of the others tensors tell the size."""
+    path = tmp_path / "claims.ttp"
+    for content in (b"\0", b"\1\0", b"\2\7" + bytes(9), bytes(40), b"\xff" * 40):
+        part = Part(coding, 2**30, len(content), 1, 100, 3)
+        path.write_bytes(file_of((part, content)))
+        with (
+            little_memory(MIB),
+            pytest.raises(ProgramError, match="a header of 1,073,741,824 bytes; at most"),
+        ):
+            load_artifact(path)
 
 
 def test_a_part_that_claims_much_takes_what_it_holds() -> None:
@@ -431,7 +662,7 @@ def test_a_part_that_says_more_than_it_holds() -> None:
     content = plain_lzma(bytes(100))
     with little_memory(8 * MIB):
         text = refusal(file_of((Part("lzma", 2**30, len(content), 1), content)))
-    assert text == "part 0 of a compact file: 100 bytes, not 1,073,741,824"
+    assert text == "part 0 of a compact file cannot be decoded: 100 bytes, not 1,073,741,824"
     assert "5 bytes, not 6" in refusal(file_of((Part("raw", 6, 5, 1), b"abcde")))
     assert "5 bytes, not 4" in refusal(file_of((Part("raw", 4, 5, 1), b"abcde")))
     assert "100 bytes, not 101" in refusal(
@@ -469,7 +700,7 @@ def test_planes_that_do_not_divide() -> None:
 
 def test_parts_that_leave_bytes_or_take_more_than_there_are() -> None:
     part = Part("raw", 3, 3, 1)
-    index = msgspec.json.encode(Index(VERSION, (part, part)))
+    index = index_of(Index(VERSION, (part, part)))
     assert unpacked(signed(index, b"abcdef"), MOST) == b"abcdef"
     for body in (b"", b"abcde", b"abcdefg"):
         assert refusal(signed(index, body)) == "a compact file whose parts are not all of it"
@@ -482,6 +713,8 @@ def test_an_index_that_is_longer_than_the_file_or_too_long() -> None:
         assert f"its index alone {length:,}" in refusal(signed(b"{}", length=length))
     assert "its index alone" in refusal(signed(b" " * (MOST_INDEX + 1)))
     many = b'{"version":1,"parts":[' + b",".join([b'["raw",1,1,1]'] * (MOST_PARTS + 1)) + b"]}"
+    assert f"of {MOST_PARTS + 1:,} parts; 1 to {MOST_PARTS:,}" in refusal(signed(many))
+    many = index_of(Index(VERSION, (Part("raw", 1, 1, 1),) * (MOST_PARTS + 1)))
     assert f"of {MOST_PARTS + 1:,} parts; 1 to {MOST_PARTS:,}" in refusal(signed(many))
 
 

@@ -34,11 +34,12 @@ from tinytorch.ops import (
     reduce,
     shape,
     softmax,
+    sparse,
     update,
 )
 from tinytorch.ops.base import Op
 from tinytorch.ops.context import OpEvent, observe
-from tinytorch.ops.spec import Spec, float32, int8, int64
+from tinytorch.ops.spec import Spec, float32, int8, int32, int64
 from tinytorch.profiling.counting.flops import OpCost, cost_of
 
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -306,6 +307,7 @@ BY_FORMULA = {
     *(update.SGDUpdate, update.AdamUpdate, update.GlobalNorm, update.ScaleAll),
     *(integer.IntMatMul, integer.IntConv2d, integer.GroupMatMul),
     *(quantized.LinearInt8, quantized.LinearInt4, quantized.Conv2dInt8),
+    *(sparse.LinearCSR, sparse.LinearBlocked),
 }
 """Ops that have a test of their own in this file."""
 
@@ -366,6 +368,20 @@ def test_convolutions_of_codes(op: conv.Conv2d, x: tuple[int, ...], w: tuple[int
     assert cost_of(event(integer.IntConv2d(*geometry), images, filters)).flops == products
     cost = cost_of(event(quantized.Conv2dInt8(*geometry), images, spec(x[0], 1, 1, 1), filters, spec(w[0])))
     assert (cost.matmul_flops, cost.flops) == (products, products + 2 * out.size)
+
+
+@pytest.mark.parametrize("rows", [[], [3], [2, 5]])
+def test_sparse_products_count_what_is_stored(rows: list[int]) -> None:
+    ids, count = Spec((7,), int32), int(np.prod(rows))
+    for op, values, starts, n in (
+        (sparse.LinearCSR(), spec(7), Spec((10,), int32), 9),
+        (sparse.LinearBlocked(9), spec(7, 8), Spec((3,), int32), 9),
+    ):
+        x, products = spec(*rows, 6), 2 * values.size * count
+        plain, biased = (cost_of(event(op, x, values, ids, starts, *more)) for more in ([], [spec(n)]))
+        assert (plain.matmul_flops, plain.flops) == (products, products)
+        assert (biased.matmul_flops, biased.flops) == (products, products + n * count)
+        assert plain.bytes == x.nbytes + values.nbytes + 4 * (7 + starts.size) + 4 * n * count
 
 
 def test_pooling_takes_a_flop_for_each_element_of_a_window() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tinytorch.errors import ShapeError
@@ -16,8 +17,9 @@ from tinytorch.tensor import Tensor
 class CNN(Module):
     """Logits from square images x: (batch, in_channels, image_size, image_size); result (batch, num_classes).
 
-    Convolutions to 16 and 32 channels, 3x3 with padding 1, each with ReLU and a 2x2 max-pool; linear to 64,
-    ReLU, linear to the classes. Raises ShapeError for images smaller than 4x4.
+    Two convolutions to `channels`, each with ReLU and a 2x2 max-pool; linear to `hidden`, ReLU, linear to the
+    classes. With channels (20, 50), hidden 500, kernel_size 5 and padding 0 it has the sizes of Caffe's
+    LeNet-5. Raises ShapeError for images too small to halve twice, and for a number of channels other than 2.
 
     >>> CNN(image_size=8)(Generator(0).rand(2, 1, 8, 8)).shape
     (2, 10)
@@ -28,19 +30,29 @@ class CNN(Module):
         in_channels: int = 1,
         num_classes: int = 10,
         image_size: int = 28,
+        channels: Sequence[int] = (16, 32),
+        hidden: int = 64,
+        kernel_size: int = 3,
+        padding: int = 1,
         *,
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
-        if image_size < 4:
+        if len(channels) != 2:
+            raise ShapeError(f"CNN: channels are those of two convolutions, not {tuple(channels)}")
+        side = image_size
+        for _ in channels:
+            side = (side + 2 * padding - kernel_size + 1) // 2
+        if side < 1:
             raise ShapeError(f"CNN: images of {image_size}x{image_size} are too small to halve twice")
         self.in_channels, self.num_classes, self.image_size = in_channels, num_classes, image_size
-        self.conv1 = Conv2d(in_channels, 16, 3, padding=1, generator=generator)
-        self.conv2 = Conv2d(16, 32, 3, padding=1, generator=generator)
+        self.kernel_size, self.padding = kernel_size, padding
+        first, second = channels
+        self.conv1 = Conv2d(in_channels, first, kernel_size, padding=padding, generator=generator)
+        self.conv2 = Conv2d(first, second, kernel_size, padding=padding, generator=generator)
         self.relu, self.pool, self.flatten = ReLU(), MaxPool2d(2), Flatten()
-        side = image_size // 2 // 2
-        self.fc1 = Linear(32 * side * side, 64, generator=generator)
-        self.fc2 = Linear(64, num_classes, generator=generator)
+        self.fc1 = Linear(second * side * side, hidden, generator=generator)
+        self.fc2 = Linear(hidden, num_classes, generator=generator)
         self.example_input = Generator(0).rand(1, in_channels, image_size, image_size)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,9 +61,20 @@ class CNN(Module):
         x = self.pool(self.relu(self.conv2(x)))
         return self.fc2(self.relu(self.fc1(self.flatten(x))))  # type: ignore[no-any-return]
 
+    @property
+    def channels(self) -> tuple[int, int]:
+        """The channels of both convolutions, as they are now."""
+        return self.conv1.out_channels, self.conv2.out_channels
+
+    @property
+    def hidden(self) -> int:
+        """The outputs of the first linear layer."""
+        return self.fc1.out_features
+
     def config(self) -> dict[str, Any]:
         """The arguments that make a model of this architecture."""
-        return {name: getattr(self, name) for name in ("in_channels", "num_classes", "image_size")}
+        names = ("in_channels", "num_classes", "image_size", "hidden", "kernel_size", "padding")
+        return {**{name: getattr(self, name) for name in names}, "channels": list(self.channels)}
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in self.config().items())

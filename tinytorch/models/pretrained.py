@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tinytorch.errors import CheckpointError, TinyTorchError
 from tinytorch.models.registry import Model, build, name_of, names
+from tinytorch.ops.context import meta
 from tinytorch.training.files import read_tensors, tensors_of, write_tensors
 
 _SHIPPED = Path(__file__).parent / "weights"
@@ -16,10 +17,26 @@ _SHIPPED = Path(__file__).parent / "weights"
 def save_weights(model: Model, path: str | Path, info: Mapping[str, str] | None = None) -> None:
     """Write parameters and buffers (a tied one once), the configuration and `info` to a safetensors file.
 
-    The file appears whole or not at all. Raises CheckpointError where it cannot be written.
+    The file appears whole or not at all. Raises CheckpointError where it cannot be written, and for a model
+    that its configuration does not describe, as one of which heads were removed.
     """
+    _require_described(model)
     metadata = {**(info or {}), "model": name_of(model), "config": json.dumps(model.config())}
     write_tensors(path, tensors_of(model), metadata)
+
+
+def _require_described(model: Model) -> None:
+    """Raise CheckpointError unless a model of the configuration has tensors of the same shapes."""
+    with meta():
+        twin = build(name_of(model), **model.config())
+    shapes = {name: tensor.shape for name, tensor in twin.state_dict().items()}
+    own = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    if shapes != own:
+        name = next(name for name in (own | shapes) if own.get(name) != shapes.get(name))
+        raise CheckpointError(
+            f"save_weights: {name} is {own.get(name)}, but the {name_of(model)} that config() describes has "
+            f"{shapes.get(name)}: it could not be loaded. tinytorch.compile(model).save(path) keeps any."
+        )
 
 
 def load_weights(path: str | Path) -> Model:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tinytorch import console
-from tinytorch.acceleration.artifact.compact import coded_part
+from tinytorch.acceleration.artifact.save import coded_bytes
 from tinytorch.acceleration.loaded import LoadedProgram
 from tinytorch.autograd import no_grad
 from tinytorch.errors import QuantizationError, TinyTorchError
@@ -347,5 +347,5 @@ def sizes_of(module: Module, x: Tensor) -> Sizes:
     nbytes = sum(t.nbytes for t in tensors)
     file = nbytes
     if isinstance(module, layers.Quantized | layers.Half):
-        file = sum(len(coded_part(t.tobytes(), t.dtype.itemsize)[1]) for t in tensors)
+        file = sum(coded_bytes(t) for t in tensors)
     return Sizes(file, nbytes, weight_bytes(module, x))

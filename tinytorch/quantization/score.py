@@ -56,7 +56,10 @@ class Score:
 
     def cost(self, model: Module) -> float:
         """What is lost; below 0 if something was won."""
-        now = self.value(model)
+        return self.lost(self.value(model))
+
+    def lost(self, now: float) -> float:
+        """What a figure of `value` has lost against `before`."""
         if self.name == "loss":
             return (now - self.before) / max(self.before, LEAST)
         return self.before - now

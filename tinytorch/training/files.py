@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -14,8 +14,10 @@ from tinytorch.nn.module import Module
 from tinytorch.ops.spec import Array
 
 
-def write_whole(path: str | Path, content: bytes) -> None:
+def write_whole(path: str | Path, content: bytes | Iterable[bytes]) -> None:
     """Write a file under a temporary name in its folder, flush it to disk (fsync), then rename it.
+
+    `content`: its bytes, or pieces of them that are written as they are made.
 
     A crash, a full disk or Ctrl-C leaves what was there before, and no temporary file where the process goes
     on. Folders that are missing are made. Raises CheckpointError, with the path in it, for an OSError.
@@ -26,7 +28,7 @@ def write_whole(path: str | Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with part.open("wb") as file:
-                file.write(content)
+                file.writelines((content,) if isinstance(content, bytes) else content)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)

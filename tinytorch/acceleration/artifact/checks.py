@@ -32,6 +32,7 @@ from tinytorch.ops.quantized import Conv2dInt8, LinearInt4, LinearInt8
 from tinytorch.ops.reduce import ArgMax, Reduction
 from tinytorch.ops.shape import Concat, Pad
 from tinytorch.ops.softmax import CrossEntropy, Softmax
+from tinytorch.ops.sparse import TERMS, Sparse
 from tinytorch.ops.spec import DType, Spec, bool_, float64, require_float
 from tinytorch.ops.update import AdamUpdate, GlobalNorm, ScaleAll, SGDUpdate
 
@@ -392,6 +393,15 @@ def _(op: IntMatMul | GroupMatMul | LinearInt8 | LinearInt4, x: Spec, *rest: Spe
     w = rest[1] if isinstance(op, LinearInt8 | LinearInt4) else rest[0]
     rows = x.size // max(x.shape[-1], 1)
     return 4 * (x.size + 3 * w.size) + 12 * rows * w.shape[0]
+
+
+@scratch_bytes.register
+def _(op: Sparse, x: Spec, values: Spec, *rest: Spec) -> int:
+    """Without a kernel, products are made of a few rows at a time, beside what is gathered for them."""
+    out = op.infer(x, values, *rest)
+    rows = x.size // max(x.shape[-1], 1)
+    terms = min(max(TERMS, values.size), values.size * rows)
+    return 2 * x.dtype.itemsize * int(x.size + terms + out.size)
 
 
 @scratch_bytes.register

@@ -2,62 +2,61 @@
 
 What is decoded is the program file itself, byte by byte, and goes through all its checks. Before that nothing
 is allocated that the file merely asks for: sizes are compared with the limits, and no decoder gives more than
-its part has. docs/program-format.md describes the form.
+its part has. Parts are coded, and decoded, one after the other. docs/program-format.md describes the form.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import lzma
 import math
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
-from typing import Annotated, Literal, TypeAlias
+from pathlib import Path
+from typing import Annotated, BinaryIO, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
-import zstandard
 
+from tinytorch.acceleration.artifact import ways
+from tinytorch.acceleration.artifact.codings import Content, Layout
 from tinytorch.acceleration.artifact.document import one_line
+from tinytorch.acceleration.artifact.range_coder import MOST_WIDTH
+from tinytorch.acceleration.artifact.ways import CODINGS, FIRST, Coding
 from tinytorch.errors import ProgramError
 
 MAGIC = b"\x89TTC\r\n\x1a\n"
 """The first bytes: none that text or a safetensors file of any size begins with."""
-VERSION = 1
-MOST_PARTS, MOST_INDEX = 2**16, 4 * 2**20
-"""Parts of a file, and bytes of the index of them."""
-LEVEL, SAMPLE, CHUNK = 9, 2**16, 2**16
-"""Of zstandard (on codes of weights 19 is no smaller, and 100 times slower); bytes that tell the coding; and
-bytes that are decoded at a time."""
-_LENGTH, _HASH = 8, 32
-_WINDOW = 2**27  # bytes that a decoder of zstandard may look back at most
-_FILTERS: tuple[Mapping[str, int], ...] = (
-    {
-        "id": lzma.FILTER_LZMA2,
-        "preset": 9 | lzma.PRESET_EXTREME,
-        "dict_size": 2**22,
-        "lc": 0,
-        "lp": 0,
-        "pb": 0,
-    },
-)
+VERSION = 2
+MOST_PARTS, MOST_INDEX, MOST_HEADER = 2**16, 4 * 2**20, 4 * 2**20
+"""Parts of a file, bytes of the index of them, and of a header in which names are looked up."""
+_LENGTH, _HASH, _CHUNK = 8, 32, 2**16
+_START = len(MAGIC) + _LENGTH + _HASH
 
-Coding: TypeAlias = Literal["raw", "zstd", "lzma"]
 Size: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**40)]
+Planes: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=8)]
+Columns: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MOST_WIDTH)]
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A run of bytes: how it is coded, bytes before and after, and of how many bytes its elements are.
 
     With `planes` above 1 the first bytes of all elements come first, then all second ones: what numbers of
-    one size have in common then lies together.
+    one size have in common then lies together. `width` and `lag`: see `codings.Layout`.
     """
 
     coding: Coding
     size: Size
     packed: Size
-    planes: Annotated[int, msgspec.Meta(ge=1, le=8)]
+    planes: Planes
+    width: Columns = 0
+    lag: Columns = 0
+
+    @property
+    def way(self) -> ways.Way:
+        """Coding and layout."""
+        return self.coding, Layout(self.planes, self.width, self.lag)
 
 
 class Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,6 +64,19 @@ class Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     version: int
     parts: tuple[Part, ...]
+
+
+_Code: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=len(CODINGS))]
+_Row: TypeAlias = tuple[_Code, Size, Size, Planes, Columns, Columns]
+
+
+class Stored(NamedTuple):
+    """A part of a file: the tensor that it is, its coding, and its bytes before and after."""
+
+    name: str
+    coding: Coding
+    size: int
+    packed: int
 
 
 def is_compact(start: bytes) -> bool:
@@ -82,145 +94,197 @@ def is_compact(start: bytes) -> bool:
 def packed(program: bytes, cuts: Mapping[int, int]) -> bytes:
     """A program file as a compact one; `cuts`: at which byte each tensor begins, and its bytes an element."""
     begins = [*cuts, len(program)]
-    pieces = [(program[: begins[0]], 1)]
-    pieces += [(program[a:b], cuts[a]) for a, b in pairwise(begins)]
-    coded = [coded_part(piece, planes) for piece, planes in pieces if piece]
-    index = msgspec.json.encode(Index(VERSION, tuple(part for part, _ in coded)))
-    body = b"".join([index, *(content for _, content in coded)])
+    pieces = [(program[: begins[0]], Layout())]
+    pieces += [(program[a:b], Layout(cuts[a])) for a, b in pairwise(begins)]
+    return b"".join(written(pieces))
+
+
+def written(pieces: Iterable[tuple[bytes, Layout]]) -> Iterator[bytes]:
+    """A compact file, in the bytes of which it is made; of the pieces only one is held at a time."""
+    coded = [coded_part(piece, layout.planes, layout.width) for piece, layout in pieces if piece]
+    index = index_of(Index(VERSION, tuple(part for part, _ in coded)))
     length = len(index).to_bytes(_LENGTH, "little")
-    return MAGIC + length + hashlib.sha256(length + body).digest() + body
+    digest = hashlib.sha256(length + index)
+    for _, content in coded:
+        digest.update(content)
+    yield MAGIC + length + digest.digest() + index
+    yield from (content for _, content in coded)
 
 
-def coded_part(content: bytes, planes: int = 1) -> tuple[Part, bytes]:
-    """A part in its smallest coding, of equal ones the first: as it is, by zstandard, or by LZMA.
+def index_of(index: Index) -> bytes:
+    """An index as it is in a file."""
+    rows = [(CODINGS.index(p.coding), p.size, p.packed, p.planes, p.width, p.lag) for p in index.parts]
+    return msgspec.msgpack.encode((index.version, rows))
 
-    Which one that is a long part tells by a sample out of its middle.
+
+def coded_part(content: bytes, planes: int = 1, width: int = 0) -> tuple[Part, bytes]:
+    """A part in its smallest coding; `planes`: bytes of its elements, `width`: of how many a row is.
+
+    Which coding that is a long part tells by a sample out of its middle.
 
     >>> part, found = coded_part(bytes(1000))
     >>> len(found) < 50
     True
     """
-    half = len(content) // planes // 2 * planes
-    sample = content[max(0, half - SAMPLE // 2 // planes * planes) :][:SAMPLE] if half else content
-    ways: list[tuple[Coding, int]] = [("raw", 1)]
-    ways += [(coding, each) for each in dict.fromkeys((1, planes)) for coding in _PACKERS]
-    coding, each = min(ways, key=lambda way: len(_packed(sample, *way)))
-    found = _packed(content, coding, each)
-    if len(found) >= len(content):
-        coding, each, found = "raw", 1, content
-    return Part(coding, len(content), len(found), each), found
-
-
-def _packed(content: bytes, coding: Coding, planes: int) -> bytes:
-    turned = in_planes(content[: len(content) // planes * planes], planes) if planes > 1 else content
-    return content if coding == "raw" else _PACKERS[coding](turned)
-
-
-def _by_zstd(content: bytes) -> bytes:
-    return zstandard.ZstdCompressor(level=LEVEL, write_checksum=False).compress(content)
-
-
-def _by_lzma(content: bytes) -> bytes:
-    return lzma.compress(content, lzma.FORMAT_RAW, filters=list(_FILTERS))
-
-
-_PACKERS: Mapping[Coding, Callable[[bytes], bytes]] = {"zstd": _by_zstd, "lzma": _by_lzma}
-
-
-def in_planes(content: bytes, planes: int) -> bytes:
-    """The bytes of elements, the first ones of all of them in front; back with `out_of_planes`.
-
-    >>> in_planes(b"abcABC", 3)
-    b'aAbBcC'
-    """
-    return np.frombuffer(content, np.uint8).reshape(-1, planes).T.tobytes()
-
-
-def out_of_planes(content: bytes, planes: int) -> bytes:
-    """What `in_planes` was given."""
-    return np.frombuffer(content, np.uint8).reshape(planes, -1).T.tobytes()
+    columns = width if width <= MOST_WIDTH else 0
+    (coding, layout), found = ways.smallest(content, Layout(planes, columns))
+    return Part(coding, len(content), len(found), *layout), found
 
 
 # ---------------------------------------------------------------- reading
 
 
-def unpacked(content: bytes, most: int) -> bytes:
-    """The program file in a compact one, of at most `most` bytes.
+class Unpacking:
+    """The program file in a compact one, read from the front, a part at a time; `size`: its bytes.
 
     Raises ProgramError, in one line, for a file that is cut off, changed, of a newer version, or whose parts
-    are more than the limit or other than it says.
+    are more than `most` bytes or other than it says: for its checksum and index before any part is decoded,
+    for a part when it is read.
     """
-    start = len(MAGIC) + _LENGTH + _HASH
-    length = int.from_bytes(content[len(MAGIC) : len(MAGIC) + _LENGTH], "little")
-    if len(content) < start or length > min(len(content) - start, MOST_INDEX):
-        raise ProgramError(
-            f"a compact file that is cut off: {len(content):,} bytes, its index alone {length:,}"
-        )
-    body = memoryview(content)[start:]
-    digest = hashlib.sha256(content[len(MAGIC) : len(MAGIC) + _LENGTH])
-    digest.update(body)
-    if digest.digest() != content[start - _HASH : start]:
+
+    def __init__(self, file: BinaryIO, size: int, most: int) -> None:
+        self._file = file
+        self.index, self.start = _checked(file, size, most)
+        self.size = sum(part.size for part in self.index.parts)
+        self._next, self._left = 0, memoryview(b"")
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, fewer at the end."""
+        found = bytearray()
+        while len(found) < size and (piece := self._taken(size - len(found))):
+            found += piece
+        return bytes(found)
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill a buffer with the next bytes; how many they were."""
+        count = 0
+        while count < len(buffer) and (piece := self._taken(len(buffer) - count)):
+            buffer[count : count + len(piece)] = piece
+            count += len(piece)
+        return count
+
+    def _taken(self, most: int) -> memoryview:
+        if not self._left and self._next < len(self.index.parts):
+            part = self.index.parts[self._next]
+            self._left = memoryview(_decoded(self._next, part, self._file.read(part.packed)))
+            self._next += 1
+        piece, self._left = self._left[:most], self._left[most:]
+        return piece
+
+
+def unpacked(content: bytes, most: int) -> bytes:
+    """The program file in a compact one, of at most `most` bytes; raises ProgramError as `Unpacking` does."""
+    found = Unpacking(io.BytesIO(content), len(content), most)
+    return found.read(found.size)
+
+
+def _checked(file: BinaryIO, size: int, most: int) -> tuple[Index, int]:
+    """The index of a file whose checksum is right, which is then at its first part; and where that is."""
+    file.seek(0)
+    start = file.read(_START)
+    length = int.from_bytes(start[len(MAGIC) : len(MAGIC) + _LENGTH], "little")
+    if len(start) < _START or length > min(size - _START, MOST_INDEX):
+        raise ProgramError(f"a compact file that is cut off: {size:,} bytes, its index alone {length:,}")
+    digest = hashlib.sha256(start[len(MAGIC) : len(MAGIC) + _LENGTH])
+    text = file.read(length)
+    digest.update(text)
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    if digest.digest() != start[-_HASH:]:
         raise ProgramError("a compact file that is cut off or was changed: its checksum is another")
-    index = _index(bytes(body[:length]))
+    index = _index(text)
     whole = sum(part.size for part in index.parts)
     if whole > most:
         raise ProgramError(f"a compact file of {whole:,} bytes when decoded; at most {most:,}")
-    if length + sum(part.packed for part in index.parts) != len(body):
+    if length + sum(part.packed for part in index.parts) != size - _START:
         raise ProgramError("a compact file whose parts are not all of it")
-    return b"".join(_decoded(index, body[length:]))
+    file.seek(_START + length)
+    return index, _START + length
 
 
 def _index(text: bytes) -> Index:
+    """The index in a file: JSON in version 1, MessagePack since."""
     try:
-        index = msgspec.json.decode(text, type=Index)
+        index = _first_index(text) if text.startswith(b"{") else _second_index(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise ProgramError(f"a compact file without a whole index: {one_line(error)}") from None
-    if index.version != VERSION:
-        raise ProgramError(f"a compact file of version {index.version}; this TinyTorch reads {VERSION}")
     if not 1 <= len(index.parts) <= MOST_PARTS:
         raise ProgramError(f"a compact file of {len(index.parts):,} parts; 1 to {MOST_PARTS:,}")
     return index
 
 
-def _decoded(index: Index, body: memoryview) -> Iterator[bytes]:
-    begin = 0
-    for number, part in enumerate(index.parts):
-        piece = bytes(body[begin : begin + part.packed])
-        begin += part.packed
-        if part.planes > 1 and part.size % part.planes:
-            raise ProgramError(f"part {number} of a compact file: {part.size} bytes in {part.planes} planes")
-        try:
-            found = _DECODERS[part.coding](piece, part.size)
-        except (zstandard.ZstdError, lzma.LZMAError, EOFError, ValueError) as error:
-            raise ProgramError(
-                f"part {number} of a compact file cannot be decoded: {one_line(error)}"
-            ) from None
-        if len(found) != part.size:
-            raise ProgramError(f"part {number} of a compact file: {len(found):,} bytes, not {part.size:,}")
-        yield out_of_planes(found, part.planes) if part.planes > 1 else found
+def _first_index(text: bytes) -> Index:
+    index = msgspec.json.decode(text, type=Index)
+    if index.version != 1:
+        known = "which has another index" if index.version == VERSION else f"this TinyTorch reads {VERSION}"
+        raise ProgramError(f"a compact file of version {index.version}; {known}")
+    if any(p.coding not in FIRST or p.width or p.lag for p in index.parts):
+        raise ProgramError("a compact file of version 1 with codings of version 2")
+    return index
 
 
-def _raw(piece: bytes, size: int) -> bytes:
-    return piece
+def _second_index(text: bytes) -> Index:
+    version, rows = msgspec.msgpack.decode(text, type=tuple[int, list[msgspec.Raw]])
+    if version != VERSION:
+        raise ProgramError(f"a compact file of version {version}; this TinyTorch reads {VERSION}")
+    fields = [msgspec.msgpack.decode(row, type=_Row) for row in rows[: MOST_PARTS + 1]]
+    index = Index(version, tuple(Part(CODINGS[code], *rest) for code, *rest in fields))
+    if len(rows) <= MOST_PARTS and index_of(index) != text:
+        raise ProgramError("a compact file without a whole index: it is not in its one form")
+    return index
 
 
-def _zstd(piece: bytes, size: int) -> bytes:
-    reader = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(io.BytesIO(piece))
-    found = bytearray()
-    while len(found) <= size and (chunk := reader.read(min(CHUNK, size + 1 - len(found)))):
-        found += chunk
-    return bytes(found)
+def _decoded(number: int, part: Part, piece: bytes) -> Content:
+    if len(piece) < part.packed:
+        raise ProgramError("it changed while it was read")
+    try:
+        return ways.decode(piece, part.size, part.way)
+    except ways.ERRORS as error:
+        raise ProgramError(f"part {number} of a compact file cannot be decoded: {one_line(error)}") from None
 
 
-def _lzma(piece: bytes, size: int) -> bytes:
-    decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=list(_FILTERS))
-    found = decoder.decompress(piece, max_length=size + 1)
-    if not decoder.eof or decoder.unused_data:
-        raise EOFError("it does not end where it should")
-    return found
+# ---------------------------------------------------------------- looking
 
 
-_DECODERS = {"raw": _raw, "zstd": _zstd, "lzma": _lzma}
+class _Entry(msgspec.Struct):
+    data_offsets: tuple[int, int]
+
+
+def parts_of(path: str | Path) -> list[Stored]:
+    """What a compact file is made of: "index" (with checksum), "program" and tensors, the whole file in all.
+
+    Names are those of the header; "" where it has none. Raises ProgramError for a file that is not compact,
+    is damaged or cannot be read.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            if not is_compact(file.read(len(MAGIC))):
+                raise ProgramError("not a compact file. Save the program with compact=True.")
+            found = Unpacking(file, os.fstat(file.fileno()).st_size, 2**40)
+            first, *others = found.index.parts
+            names = _names(found.read(first.size)) if first.size <= MOST_HEADER else []
+    except OSError as error:
+        raise ProgramError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except ProgramError as error:
+        raise ProgramError(f"{path}: {error}") from None
+    named = [*names, *[""] * len(others)]
+    return [
+        Stored("index", "raw", found.start, found.start),
+        Stored("program", first.coding, first.size, first.packed),
+        *(Stored(name, p.coding, p.size, p.packed) for name, p in zip(named, others, strict=False)),
+    ]
+
+
+def _names(header: bytes) -> list[str]:
+    """The tensors with elements that a header tells of, in their order."""
+    try:
+        table = msgspec.json.decode(header[_LENGTH:], type=dict[str, msgspec.Raw])
+        table.pop("__metadata__", None)
+        places = {name: msgspec.json.decode(raw, type=_Entry).data_offsets for name, raw in table.items()}
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return []
+    return [name for name, (begin, end) in sorted(places.items(), key=lambda item: item[1]) if end > begin]
 
 
 def entropy_bits(codes: bytes) -> float:

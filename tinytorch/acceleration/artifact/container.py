@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from typing import NamedTuple, Protocol
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from tinytorch.acceleration.artifact.document import one_line
 from tinytorch.errors import ProgramError
-from tinytorch.ops.spec import Array, Spec
+from tinytorch.ops.spec import Array, Spec, int8
 
 _DTYPES = {
     "bool": "BOOL",
@@ -29,7 +29,8 @@ _DTYPES = {
     "float32": "F32",
     "float64": "F64",
 }
-_LENGTH = 8  # bytes of the number in front of the header
+LENGTH = 8
+"""Bytes of the number in front of the header."""
 
 
 class Place(NamedTuple):
@@ -83,12 +84,13 @@ def header_of(document: bytes, tensors: Mapping[str, Place]) -> bytes:
     return text + b" " * (-len(text) % 8)
 
 
-def file_of(document: bytes, tensors: Mapping[str, Array]) -> bytes:
-    """The whole file of a program."""
+def pieces_of(document: bytes, tensors: Mapping[str, Array]) -> Iterator[tuple[Spec, bytes]]:
+    """The file of a program: its header with its length, as if that were a row of codes, then each tensor."""
     laid = places({key: Spec(array.shape, array.dtype) for key, array in tensors.items()})
     header = header_of(document, laid)
-    flat = [_little(np.ascontiguousarray(tensors[key])).reshape(-1).view(np.uint8) for key in laid]
-    return b"".join([len(header).to_bytes(_LENGTH, "little"), header, *(row.data for row in flat)])
+    yield Spec((LENGTH + len(header),), int8), len(header).to_bytes(LENGTH, "little") + header
+    for key, place in laid.items():
+        yield place.spec, _little(np.ascontiguousarray(tensors[key])).tobytes()
 
 
 def _little(array: Array) -> Array:
@@ -100,9 +102,9 @@ def _little(array: Array) -> Array:
 
 def read_header(file: Readable, size: int, most: int) -> bytes:
     """The header of a file of `size` bytes; raises ProgramError if it is over `most` bytes or that size."""
-    start = file.read(_LENGTH)
+    start = file.read(LENGTH)
     length = int.from_bytes(start, "little")
-    if len(start) < _LENGTH or length > size - _LENGTH:
+    if len(start) < LENGTH or length > size - LENGTH:
         raise ProgramError(
             f"not a whole safetensors file: {size:,} bytes, of which the header alone is {length:,}"
         )
@@ -129,20 +131,14 @@ def check_header(header: bytes, document: bytes, tensors: Mapping[str, Place], s
         same = takewhile(lambda pair: pair[0] == pair[1], zip(header, expected, strict=False))
         at = sum(1 for _ in same)
         raise ProgramError(
-            f"its table of tensors is not that of its program: at byte {_LENGTH + at:,} it says "
+            f"its table of tensors is not that of its program: at byte {LENGTH + at:,} it says "
             f"{header[at : at + 24]!r}, not {expected[at : at + 24]!r}"
         )
-    whole = _LENGTH + len(header) + max((place.end for place in tensors.values()), default=0)
+    whole = LENGTH + len(header) + max((place.end for place in tensors.values()), default=0)
     if size < whole:
         raise ProgramError(f"it is cut off: {size:,} of {whole:,} bytes")
     if size > whole:
         raise ProgramError(f"{size - whole:,} bytes follow the last tensor; nothing may")
-
-
-def cuts(header: bytes, tensors: Mapping[str, Place]) -> dict[int, int]:
-    """At which byte of the file each tensor begins, and the bytes of an element; empty ones left out."""
-    start = _LENGTH + len(header)
-    return {start + p.begin: p.spec.dtype.itemsize for p in tensors.values() if p.end > p.begin}
 
 
 def read_tensors(file: Readable, tensors: Mapping[str, Place]) -> dict[str, Array]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,9 +61,11 @@ def _read(file: BinaryIO, size: int, limits: Limits) -> Artifact:
         most = limits.memory + limits.header
         if size > most:
             raise ProgramError(f"a compact file of {size:,} bytes; at most {most:,}")
-        file.seek(0)
-        program = compact.unpacked(file.read(size), most)
-        return _read_program(io.BytesIO(program), len(program), limits)
+        program = compact.Unpacking(file, size, most)
+        header = program.index.parts[0].size
+        if header > limits.header + container.LENGTH:
+            raise ProgramError(f"a header of {header:,} bytes; at most {limits.header:,}. Is it a program?")
+        return _read_program(program, program.size, limits)
     file.seek(0)
     return _read_program(file, size, limits)  # type: ignore[arg-type]
 

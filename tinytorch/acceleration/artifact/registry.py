@@ -25,6 +25,7 @@ from tinytorch.ops import (
     reduce,
     shape,
     softmax,
+    sparse,
     update,
 )
 from tinytorch.ops.base import Op
@@ -64,20 +65,23 @@ _SECOND: tuple[type[Op], ...] = (
 )
 """Ops on codes, which came with version 2 of the format."""
 
-OPS: dict[str, type[Op]] = {kind.__name__.lower(): kind for kind in (*_FIRST, *_SECOND)}
+_THIRD: tuple[type[Op], ...] = (sparse.LinearCSR, sparse.LinearBlocked)
+"""Layers with sparse weights, which came with version 3."""
+
+OPS: dict[str, type[Op]] = {kind.__name__.lower(): kind for kind in (*_FIRST, *_SECOND, *_THIRD)}
 """The ops by the name that they have in a file."""
 
 _NAMES = {kind: name for name, kind in OPS.items()}
+_VERSIONS = {_NAMES[kind]: number for number, kinds in ((2, _SECOND), (3, _THIRD)) for kind in kinds}
 
 
 def version_of(names: Iterable[str]) -> int:
     """The first version of the format that has all of these ops.
 
-    >>> version_of(["relu"]), version_of(["relu", "linearint8"])
-    (1, 2)
+    >>> version_of(["relu"]), version_of(["relu", "linearint8"]), version_of(["linearcsr"])
+    (1, 2, 3)
     """
-    second = {_NAMES[kind] for kind in _SECOND}
-    return 1 if second.isdisjoint(names) else 2
+    return max((_VERSIONS.get(name, 1) for name in names), default=1)
 
 
 def name_of(op: Op) -> str:

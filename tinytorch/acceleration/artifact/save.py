@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from tinytorch.acceleration.artifact.compact import packed
-from tinytorch.acceleration.artifact.container import cuts, file_of, header_of, places
+from tinytorch.acceleration.artifact.codings import Layout
+from tinytorch.acceleration.artifact.compact import coded_part, written
+from tinytorch.acceleration.artifact.container import pieces_of
 from tinytorch.acceleration.artifact.document import Contents, contents_of, decode, encode
 from tinytorch.acceleration.artifact.validate import check_document, check_values
 from tinytorch.acceleration.graph import Graph
 from tinytorch.errors import CheckpointError, ProgramError
-from tinytorch.ops.spec import Spec
+from tinytorch.ops.spec import Array, Spec
 from tinytorch.training.files import write_whole
 
 
@@ -36,7 +38,7 @@ def save_graph(
     >>> from tinytorch.acceleration.artifact.load import load_graph
     >>> from tinytorch.acceleration.graph import Call
     >>> from tinytorch.ops.elementwise import Relu
-    >>> from tinytorch.ops.spec import Spec, float32
+    >>> from tinytorch.ops.spec import Array, Spec, float32
     >>> row = Spec((4,), float32)
     >>> graph = Graph({0: row, 1: row}, (0,), {}, {}, [Call(Relu(), (0,), (1,))], (1,))
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -46,9 +48,8 @@ def save_graph(
       v1: float32[4] = relu(v0)
       return v1
     """
-    content = as_bytes(graph, name=name, notes=notes, compact=compact)
     try:
-        write_whole(path, content)
+        write_whole(path, _pieces(graph, name, notes, compact))
     except CheckpointError as error:
         raise ProgramError(str(error)) from error
 
@@ -57,6 +58,11 @@ def as_bytes(
     graph: Graph, *, name: str = "", notes: Mapping[str, str] | None = None, compact: bool = False
 ) -> bytes:
     """What `save_graph` writes: the same bytes for the same graph; raises ProgramError."""
+    return b"".join(_pieces(graph, name, notes, compact))
+
+
+def _pieces(graph: Graph, name: str, notes: Mapping[str, str] | None, compact: bool) -> Iterator[bytes]:
+    """The bytes of a file, piece by piece, once all is checked."""
     _check_overlaps(graph)
     contents = contents_of(graph, name, notes)
     text = encode(contents.document)
@@ -64,10 +70,30 @@ def as_bytes(
         _check(contents, text)
     except ProgramError as error:
         raise ProgramError(f"this graph cannot be saved: {error}") from None
-    if not compact:
-        return file_of(text, contents.tensors)
-    laid = places({key: Spec(array.shape, array.dtype) for key, array in contents.tensors.items()})
-    return packed(file_of(text, contents.tensors), cuts(header_of(text, laid), laid))
+    pieces = pieces_of(text, contents.tensors)
+    if compact:
+        return written((content, layout_of(spec)) for spec, content in pieces)
+    return (content for _, content in pieces)
+
+
+def layout_of(spec: Spec) -> Layout:
+    """Bytes of a tensor's elements, and how many of them are in a row: all axes but the first make one.
+
+    >>> from tinytorch.ops.spec import int8
+    >>> layout_of(Spec((32, 16, 3, 3), int8))
+    Layout(planes=1, width=144, lag=0)
+    """
+    return Layout(spec.dtype.itemsize, math.prod(spec.shape[1:]) if len(spec.shape) > 1 else 0)
+
+
+def coded_bytes(array: Array) -> int:
+    """Bytes that an array takes in a compact file, its line in the index left out.
+
+    >>> coded_bytes(np.zeros((100, 100), np.float32))
+    8
+    """
+    planes, width, _ = layout_of(Spec(array.shape, array.dtype))
+    return len(coded_part(array.tobytes(), planes, width)[1]) if array.size else 0
 
 
 def _check(contents: Contents, text: bytes) -> None:

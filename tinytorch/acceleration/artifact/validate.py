@@ -13,7 +13,7 @@ from tinytorch.acceleration.artifact.document import Document, Step, is_name, is
 from tinytorch.acceleration.artifact.fields import MOST_AXES, decode_op
 from tinytorch.acceleration.artifact.registry import OPS, op_named, version_of
 from tinytorch.acceleration.graph import Call
-from tinytorch.errors import ProgramError
+from tinytorch.errors import ProgramError, ShapeError
 from tinytorch.nn.embedding import Lookup
 from tinytorch.ops.arithmetic import Cast
 from tinytorch.ops.base import Op
@@ -25,6 +25,7 @@ from tinytorch.ops.quantized import Conv2dInt8, LinearInt4, LinearInt8, LookupIn
 from tinytorch.ops.random import Uniform
 from tinytorch.ops.shape import Expand, Reshape
 from tinytorch.ops.softmax import CrossEntropy
+from tinytorch.ops.sparse import Sparse, check_starts
 from tinytorch.ops.spec import DTYPES, Array, Spec
 from tinytorch.ops.update import AdamUpdate, ScaleAll, SGDUpdate
 
@@ -249,6 +250,9 @@ def check_values(calls: Sequence[Call], specs: Sequence[Spec], known: Mapping[in
             ranges[1] = 0, math.prod(op.kernel)
         elif isinstance(op, AdamUpdate):
             ranges |= dict.fromkeys(range(4 * op.count + 1, 5 * op.count + 1), (0, 2**31))
+        elif isinstance(op, Sparse):
+            ranges[2] = 0, inputs[0].shape[-1]
+            _check_starts(op, known.get(call.inputs[3]), inputs[1].shape[0], f"call {at} ({op.name})")
         for position, (low, high) in ranges.items():
             _check_range(known.get(call.inputs[position]), low, high, f"call {at} ({op.name})")
         if isinstance(op, CrossEntropy) and (labels := known.get(call.inputs[1])) is not None:
@@ -287,6 +291,14 @@ def _check_scale(scale: Array | None, where: str) -> None:
     if scale is not None and not (np.isfinite(scale) & (scale > 0)).all():
         wrong = scale[~(np.isfinite(scale) & (scale > 0))].reshape(-1)
         raise ProgramError(f"{where}: {wrong.size} of its scales are no finite number above 0, as {wrong[0]}")
+
+
+def _check_starts(op: Op, starts: Array | None, stored: int, where: str) -> None:
+    if starts is not None:
+        try:
+            check_starts(op.name, starts, stored)
+        except ShapeError as error:
+            raise ProgramError(f"{where}: {str(error).removeprefix(f'{op.name}: ')}") from None
 
 
 def _check_range(ids: Array | None, low: int, high: int, where: str) -> None:

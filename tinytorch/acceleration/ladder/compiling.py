@@ -28,10 +28,12 @@ def has_numba() -> bool:
 
 
 @functools.cache
-def compiled(function: FunctionType) -> Callable[..., Any]:
+def compiled(function: FunctionType, cached: bool = False) -> Callable[..., Any]:
     """The function for numba to compile, for each kind of arguments at the first call with them.
 
-    Functions of its module that it calls are compiled with it. The function itself stays as it is.
+    Functions of its module that it calls are compiled with it. The function itself stays as it is. `cached`:
+    what was compiled is kept on disk, for functions that call none of other files: numba would not notice
+    if those changed.
 
     >>> def half(x):
     ...     return x / 2
@@ -44,12 +46,17 @@ def compiled(function: FunctionType) -> Callable[..., Any]:
 
     names = function.__globals__
     called = {
-        name: compiled(names[name])
+        name: compiled(names[name], cached)
         for name in function.__code__.co_names
         if isinstance(names.get(name), FunctionType)
     }
     linked = FunctionType(function.__code__, {**names, **called}, function.__name__)
-    jitted: Callable[..., Any] = numba.njit(fastmath=_FAST, error_model="numpy")(linked)
+    jit = functools.partial(numba.njit, fastmath=_FAST, error_model="numpy")
+    jitted: Callable[..., Any]
+    try:
+        jitted = jit(cache=cached)(linked)
+    except RuntimeError:  # there is no folder that numba could write to
+        jitted = jit()(linked)
     return jitted
 
 

@@ -20,6 +20,7 @@ from tinytorch.acceleration.native.kernels.integer import Codes, packed_codes, p
 from tinytorch.acceleration.native.kernels.kernel import Kernel
 from tinytorch.acceleration.native.kernels.pointwise import Body, Pointwise
 from tinytorch.acceleration.native.kernels.reduction import Reduce
+from tinytorch.acceleration.native.kernels.sparse import SparseProduct
 from tinytorch.acceleration.native.kernels.winograd import _G, Winograd, transformed_filters
 from tinytorch.acceleration.native.place import Place
 from tinytorch.ops.integer import unpack_nibbles
@@ -31,6 +32,8 @@ OPERANDS: dict[str, tuple[str, str]] = {
     "Gemm": ("a b", "out"),
     "IntGemm": ("codes panels", "out"),
     "GroupGemm": ("codes panels scales", "out"),
+    "SparseRows": ("data values columns starts", "out"),
+    "SparseBlocks": ("data blocks columns starts", "out"),
     "QuantizeEachRow": ("data", "codes scales"),
     "ConvolveCodes": ("image filters", "out"),
     "Convolve": ("image filters", "out"),
@@ -126,7 +129,7 @@ def title(kernel: Kernel) -> list[str]:
         words = [*_ops(kernel.body), kernel.op.name, "over", *map(str, kernel.op.axis)]
     elif isinstance(kernel, Gemm):
         words = ["matmul", *_ops(kernel.body)]
-    elif isinstance(kernel, Codes):
+    elif isinstance(kernel, Codes | SparseProduct):
         words = [parts(kernel.calls[0])[0].op.name, *_ops(kernel.body)]
     elif isinstance(kernel, ConvolveCodes):
         words = ["intconv2d", *_ops(kernel.body), *["maxpool2d"] * kernel.pool]

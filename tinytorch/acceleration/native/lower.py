@@ -292,6 +292,7 @@ def native_ops() -> list[type[Op]]:
         code_rules,
         image_rules,
         rules,
+        sparse_rules,
     )
 
     return [op for op in _RULES if op is not Fused]

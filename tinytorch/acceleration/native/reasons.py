@@ -22,6 +22,7 @@ from tinytorch.acceleration.native.kernels.rows import (
     LayerNormRows,
     SoftmaxRows,
 )
+from tinytorch.acceleration.native.kernels.sparse import SparseProduct
 from tinytorch.acceleration.native.kernels.winograd import Winograd
 from tinytorch.acceleration.native.lower import native_ops
 from tinytorch.acceleration.native.place import Place
@@ -42,8 +43,10 @@ _ROWS: dict[type[Kernel], str] = {
 
 def reason(kernel: Kernel) -> str:
     """Why these calls are one kernel; "" where there is one call and nothing to say."""
-    if isinstance(kernel, Gemm | Codes | Convolve | Winograd):
-        return _epilogue(kernel, "product" if isinstance(kernel, Gemm | Codes) else "convolution")
+    if isinstance(kernel, Convolve | Winograd):
+        return _epilogue(kernel, "convolution")
+    if isinstance(kernel, Gemm | Codes | SparseProduct):
+        return _epilogue(kernel, "product")
     if isinstance(kernel, Reduce) and kernel.body.calls:
         return (
             f"{_named(kernel.body.calls)} on the way into the {kernel.op.name}: the results are never stored"
@@ -57,7 +60,7 @@ def reason(kernel: Kernel) -> str:
     return _ROWS.get(type(kernel), "")
 
 
-def _epilogue(kernel: Gemm | Codes | Convolve | Winograd, what: str) -> str:
+def _epilogue(kernel: Gemm | Codes | SparseProduct | Convolve | Winograd, what: str) -> str:
     """Why what follows a product is part of it."""
     pooled = any(isinstance(one.op, MaxPool2d) for call in kernel.calls for one in parts(call))
     if not kernel.body.calls and not pooled:

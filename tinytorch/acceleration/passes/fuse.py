@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tinytorch.acceleration.fused import Fused, parts
 from tinytorch.acceleration.graph import Call, Graph
 from tinytorch.acceleration.passes.elementwise import is_elementwise
-from tinytorch.ops import conv, integer, matmul, pool
+from tinytorch.ops import conv, integer, matmul, pool, sparse
 from tinytorch.ops.base import Op
 from tinytorch.ops.context import rules
 from tinytorch.ops.index import Slice
@@ -18,7 +18,9 @@ from tinytorch.ops.spec import Shape
 
 OF_CODES: tuple[type[Op], ...] = (integer.IntMatMul, integer.IntConv2d, integer.GroupMatMul)
 """Products of codes."""
-ANCHORS: tuple[type[Op], ...] = (matmul.MatMul, conv.Conv2d, conv.Conv2dInputGrad, *OF_CODES)
+OF_SPARSE: tuple[type[Op], ...] = (sparse.LinearCSR, sparse.LinearBlocked)
+"""Products with sparse weights."""
+ANCHORS: tuple[type[Op], ...] = (matmul.MatMul, conv.Conv2d, conv.Conv2dInputGrad, *OF_CODES, *OF_SPARSE)
 """Ops whose kernel can go on with element-wise work while its result is in registers."""
 SINKS: tuple[type[Op], ...] = (Sum, Mean, Max, Min)
 """Ops that can compute their operand on the way."""
@@ -102,10 +104,11 @@ def _has_rule(call: Call) -> bool:
 
 
 def _is_simple(graph: Graph, call: Call) -> bool:
-    """Whether a kernel computes it at all: floats or codes, and none without elements."""
+    """Whether a kernel computes it at all: floats, codes or sparse weights, and none without elements."""
     specs = [graph.specs[v] for v in (*call.inputs, *call.outputs)]
     one = {s.dtype.name for s in specs}
-    return all(s.size for s in specs) and (one in ({"float32"}, {"float64"}) or type(call.op) in OF_CODES)
+    mixed = type(call.op) in (*OF_CODES, *OF_SPARSE)
+    return all(s.size for s in specs) and (one in ({"float32"}, {"float64"}) or mixed)
 
 
 def is_view(call: Call) -> bool:
