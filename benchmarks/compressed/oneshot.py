@@ -67,13 +67,15 @@ def minilm(seeds: Sequence[int] = SEEDS) -> Line:
     model = load_minilm()
     test = encoded(sentences("test", 2 * PAIRS))
     wanted = embeddings(model, test)
-    plain = {s: _lost(wanted, embeddings(prune(model, SPARSITY, scope=s).model, test)) for s in BY_MAGNITUDE}
+    plain = {
+        s: lost_of(wanted, embeddings(prune(model, SPARSITY, scope=s).model, test)) for s in BY_MAGNITUDE
+    }
     found = []
     for seed in seeds:
         texts = sentences("train", TEXTS * (seed + 1))[-TEXTS:]
         calibration: list[Any] = [(ids, mask, ids) for ids, mask in encoded(texts)]
         pruned = prune(model, SPARSITY, scope="output", score="wanda", calibration=calibration)
-        found.append(_lost(wanted, embeddings(pruned.model, test)))
+        found.append(lost_of(wanted, embeddings(pruned.model, test)))
         console.notice(f"minilm, wanda, seed {seed}: {found[-1]:.4f} lost")
     best = min(plain.values())
     losses: dict[str, float] = dict(plain)
@@ -81,7 +83,7 @@ def minilm(seeds: Sequence[int] = SEEDS) -> Line:
     return Line("minilm", "rank correlation lost", 0.0, losses, float(np.mean(found)), differences)
 
 
-def _lost(before: Array, after: Array) -> float:
+def lost_of(before: Array, after: Array) -> float:
     """1 - the rank correlation of similarities of pairs."""
     first, second = np.arange(PAIRS) * 2, np.arange(PAIRS) * 2 + 1
     shuffled = np.where(np.arange(PAIRS) % 2, second, np.random.default_rng(0).permutation(second))

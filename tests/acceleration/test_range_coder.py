@@ -198,6 +198,17 @@ def test_any_bytes_are_refused_or_those_that_are_written(
     assert encoded(found, **how) in (stream, None)
 
 
+def test_symbols_of_more_than_a_byte(compiled: bool) -> None:
+    symbols = [256, 0, 3, 0] * 30  # the tree of eight bits has a leaf for 256
+    coder, stream = [0, 2**40 - 1, 0, 0, 200, 0], bytearray(200)
+    states = range_coder._STATES
+    rule, likely = (256, 8, 127, 4, 0), [1 << 21] * states
+    range_coder._code(coder, stream, symbols, rule, [0] * 4, likely, [0] * states, range_coder._TABLE)
+    content = b"\xff" + bytes(stream[: coder[3]]) + range_coder._tail(coder)
+    with pytest.raises(ValueError, match="a symbol that is too large"):
+        decoded(content, len(symbols), width=4)
+
+
 def test_symbols_that_cannot_be_there_take_no_memory() -> None:
     with little_memory(MIB), pytest.raises(ValueError, match="cannot be in 9 bytes"):
         decoded(b"\x01" + bytes(8), 2**40)

@@ -178,7 +178,7 @@ def sparsity_of(model: Module, paths: Iterable[str] | None = None) -> tuple[Laye
 
     >>> from tinytorch.nn import Linear, Sequential
     >>> net = Sequential(Linear(3, 2))
-    >>> _ = net[0].weight.assign_(Tensor([[0.0, 1.0, 2.0], [0.0, 0.0, 0.0]]))
+    >>> _ = net[0].weight.assign_(np.array([[0.0, 1.0, 2.0], [0.0, 0.0, 0.0]]))
     >>> [(row.zeros, row.weights, row.dead_outputs, row.dead_inputs) for row in sparsity_of(net)]
     [(4, 6, 1, 1)]
     """

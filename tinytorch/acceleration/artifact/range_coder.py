@@ -23,7 +23,7 @@ Bytes: TypeAlias = NDArray[np.uint8]
 
 MOST_WIDTH = 2**20
 """Symbols in a row, at most: the coder counts for each column."""
-FEW, ALONE = 2**17, 2**9
+FEW, ALONE = 2**19, 2**9
 """Symbols, in all, that Python codes, since to load the compiler takes longer; and at a time, always."""
 _TOP, _BYTE = 40, 32  # bits of the interval's ends, and of what is below their first byte
 _FINE, _BITS = 22, 16  # bits in which a likelihood is learnt, and in which it divides the interval
