@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 
-import tinytorch as tt
-from benchmarks.compiled.tables import judged, span, surroundings
+from benchmarks.compiled.tables import judged, span
 from benchmarks.compressed import distilled, eight, halves, minilm, oneshot, pipeline, products, pruning
+from benchmarks.parts import run_parts
 from tinytorch import console
-from tinytorch.profiling.environment import describe
 from tinytorch.profiling.statistics import Estimate
-
-ROUNDS = 60
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,18 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "eight": _eight,
         "minilm": _minilm,
     }
-    words = argparse.ArgumentParser(prog="python -m benchmarks.compressed", description=__doc__)
-    words.add_argument(
-        "--only", action="append", choices=list(parts), default=[], help="a part; all if not said"
-    )
-    words.add_argument("--rounds", type=int, default=ROUNDS, help=f"samples of each arm ({ROUNDS})")
-    asked = words.parse_args(arguments)
-    tt.set_num_threads(1)
-    console.say(surroundings())
-    for warning in describe().warnings:
-        console.notice(warning)
-    for name in asked.only or parts:
-        parts[name](asked.rounds)
+    run_parts("benchmarks.compressed", __doc__, parts, arguments)
 
 
 def points(lost: Estimate) -> str:

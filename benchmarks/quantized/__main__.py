@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 
 import torch
 
-import tinytorch as tt
-from benchmarks.compiled.tables import judged, span, surroundings
+from benchmarks.compiled.tables import judged, span
+from benchmarks.parts import run_parts
 from benchmarks.quantized import accuracy, products, sentences, sizes, speed
 from tinytorch import console
-from tinytorch.profiling.environment import describe
 
-ROUNDS = 60
 RESIDENT, FILE = 3.9, 8.0
 
 
@@ -26,19 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "sizes": _sizes,
         "minilm": _minilm,
     }
-    words = argparse.ArgumentParser(prog="python -m benchmarks.quantized", description=__doc__)
-    words.add_argument(
-        "--only", action="append", choices=list(parts), default=[], help="a part; all if not said"
-    )
-    words.add_argument("--rounds", type=int, default=ROUNDS, help=f"samples of each arm ({ROUNDS})")
-    asked = words.parse_args(arguments)
     torch.set_num_threads(1)
-    tt.set_num_threads(1)
-    console.say(surroundings())
-    for warning in describe().warnings:
-        console.notice(warning)
-    for name in asked.only or parts:
-        parts[name](asked.rounds)
+    run_parts("benchmarks.quantized", __doc__, parts, arguments)
 
 
 def _products(rounds: int) -> None:

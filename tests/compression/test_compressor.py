@@ -131,6 +131,25 @@ def test_a_budget_that_can_be_met(trained: MLP, tmp_path) -> None:
     assert [s.name for s in found.report.steps][:3] == ["float32", "pruned 1", "shared 1"]
 
 
+def test_a_model_of_text() -> None:
+    model = GPT(context=16, width=32, layers=1, heads=2, generator=Generator(2))
+    material = material_for(model, "pydocs")
+    train = Epochs(material.train.stream, 6)  # type: ignore[union-attr]
+    found = Compressor(
+        model,
+        train,
+        material.splits.validation[:2],
+        target_ratio=4,
+        max_loss=1.0,
+        epochs=1,
+        rounds=1,
+        compile=None,
+    ).run()
+    assert found.report.score == "loss"
+    assert found.report.ratio > 4
+    assert found.model.wte.weight.shape == (256, 32)
+
+
 def test_the_model_itself_stays(trained: MLP) -> None:
     before = {name: p.numpy() for name, p in trained.named_parameters()}
     compressor(trained, target_ratio=6, max_loss=0.05, epochs=1, teach=False, codes=False).run()
@@ -155,8 +174,8 @@ def test_a_budget_that_cannot_be_met_is_said_and_the_best_kept(trained: MLP) -> 
     assert found.report.kept > 0
 
 
-def step(file: int, cost: float) -> Step:
-    return Step("", 0.0, cost, 0.0, file, 0, None)
+def step(file: int, cost: float, resident: int = 0) -> Step:
+    return Step("", 0.0, cost, 0.0, file, resident, None)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +185,7 @@ def step(file: int, cost: float) -> Step:
         ([step(1000, 0.0), step(50, 0.02), step(90, 0.03), step(20, 0.04)], 1),
         ([step(1000, 0.0), step(500, 0.02), step(400, 0.01)], 2),
         ([step(1000, 0.0)], 0),
+        ([step(1000, 0.0), step(500, 0.0, 80), step(505, 0.0, 20), step(511, 0.0, 10)], 2),
     ],
 )
 def test_which_step_is_kept(steps: list[Step], kept: int) -> None:

@@ -32,6 +32,7 @@ from tinytorch.quantization.quantize import quantize
 from tinytorch.quantization.score import Metric, Score, first, losses
 from tinytorch.quantization.speed import race
 from tinytorch.tensor import Tensor
+from tinytorch.training.language import next_token_loss
 from tinytorch.training.metrics import Batch
 from tinytorch.training.metrics import Metric as Shown
 from tinytorch.training.step import Compile
@@ -98,7 +99,7 @@ class Compressor:
         codes: try int8 codes in the end: memory and kernels gain, and the file stays about as large.
         rounds: of the search, at most.
         metric: a figure of a model, the higher the better, in place of `Score`'s own.
-        loss: of the model's output and the target, by default cross-entropy.
+        loss: of the model's output and the target, by default cross-entropy, of text at each position.
         compile: makes programs of the training step; None runs it op by op.
 
     Raises CompressionError for a budget that makes no sense, a model without layers to prune or without an
@@ -142,7 +143,7 @@ class Compressor:
         self.epochs, self.lr, self.weight_decay, self.clusters = epochs, lr, weight_decay, clusters
         self.codes, self.rounds, self.compile, self.seed = codes, rounds, compile, seed
         self.score = Score(model, self.validation, metric)
-        self.loss = loss or CrossEntropyLoss()
+        self.loss = loss or (next_token_loss if self.score.name == "loss" else CrossEntropyLoss())
         self.teach = teach and loss is None and self.score.name == "accuracy"
         self.x: Tensor = model.example_input
         self.whole = weights_bytes(model)

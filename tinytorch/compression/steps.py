@@ -21,6 +21,9 @@ from tinytorch.tensor import Tensor
 from tinytorch.training.files import tensors_of
 from tinytorch.training.metrics import evaluating
 
+ALIKE = 1.02
+"""Times the smallest file, up to which another is as good."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -167,11 +170,13 @@ class Report:
 
 def best_of(steps: Sequence[Step], whole: int, budget: Budget) -> int:
     """The step to keep, the first one being the model as it was: the smallest that loses no more than is
-    allowed; else of those that are small enough the one that loses least; else the one that loses least.
+    allowed, of files within ALIKE of it the one that takes least memory; else of those that are small enough
+    the one that loses least; else the one that loses least.
     """
     made = range(1, len(steps)) if len(steps) > 1 else range(len(steps))
     cheap = [n for n in made if steps[n].cost <= budget.max_loss]
     if cheap:
-        return min(cheap, key=lambda n: steps[n].file)
+        least = min(steps[n].file for n in cheap)
+        return min((n for n in cheap if steps[n].file <= ALIKE * least), key=lambda n: steps[n].resident)
     small = [n for n in made if whole / steps[n].file >= budget.target_ratio]
     return min(small or made, key=lambda n: steps[n].cost)
