@@ -29,8 +29,8 @@ class Case:
 
 
 CASES = (
-    Case("300-100", "mnist", 66, 0.002, 35, 64, 0.001, {"epochs": 20}),
-    Case("lenet-5", "mnist", 104, 0.002, 35, 100, 0.001, {"epochs": 12}),
+    Case("300-100", "mnist", 66, 0.002, 35, 64, 0.001, {"epochs": 30, "rounds": 1}),
+    Case("lenet-5", "mnist", 104, 0.002, 35, 100, 0.001, {"epochs": 12, "rounds": 1}),
     Case("mlp", "fashion-full", 26, 0.005, 25, None, 0.005, {"epochs": 20}),
     Case("cnn", "fashion-full", 26, 0.005, 25, None, 0.005, {"epochs": 10}),
 )
@@ -92,9 +92,8 @@ def _run(case: Case, seed: int) -> Run:
         cast("Any", batches(case.data, "validation")),
         target_ratio=case.target,
         max_loss=case.max_loss,
-        rounds=2,
         seed=seed,
-        **case.options,
+        **{"rounds": 2, **case.options},
     ).run()
     found.save(FOLDER / f"small-{case.name}-{case.data}-{seed}.ttc")
     figures, step = tested(base, found.model, cast("Any", batches(case.data, "test"))), found.report.result

@@ -44,6 +44,12 @@ def test_a_mask_takes_the_lowest_and_no_more(scores: np.ndarray, sparsity: float
         assert threshold_of(scores, zeros) == np.sort(scores, axis=None)[zeros - 1]
 
 
+def test_a_mask_of_scores_that_do_not_lie_row_by_row() -> None:
+    scores = np.array([[1.0, 1.0, 2.0], [1.0, 1.0, 0.0]]).T
+    np.testing.assert_array_equal(mask_of(scores, 3), mask_of(scores.copy(), 3))
+    assert int((~mask_of(scores, 3)).sum()) == 3
+
+
 @given(st.lists(SCORES, min_size=1, max_size=4), st.floats(0.01, 0.99))
 def test_one_threshold_for_all_layers(scores: list[np.ndarray], sparsity: float) -> None:
     named = {str(i): s for i, s in enumerate(scores)}

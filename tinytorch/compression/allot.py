@@ -47,7 +47,25 @@ def allot(layers: Sequence[Redundancy], most: float, bits: float = 4.0) -> dict[
         if low and high / low < 1.001:
             break
     picked = {path: _best(costs, sizes, high) for path, (costs, sizes) in tables.items()}
+    _fill(tables, picked, most)
     return {path: 1 - float(densities[at]) for path, at in picked.items() if at}
+
+
+def _fill(tables: Mapping[str, tuple[Array, Array]], picked: dict[str, int], most: float) -> None:
+    """Spend the bytes that are left, where they gain most: one price alone leaves jumps between densities."""
+    left = most - sum(float(tables[path][1][at]) for path, at in picked.items())
+    while True:
+        steps = []
+        for path, at in picked.items():
+            costs, sizes = tables[path]
+            more = float(sizes[at - 1] - sizes[at]) if at else np.inf
+            if more <= left:
+                steps.append((float(costs[at] - costs[at - 1]) / more, more, path))
+        if not steps:
+            return
+        _, more, path = max(steps)
+        picked[path] -= 1
+        left -= more
 
 
 def _table(layer: Redundancy, densities: Array, bits: float) -> tuple[Array, Array]:

@@ -42,8 +42,6 @@ CURVE = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 """Sparsities at which each layer is measured alone before the search."""
 SEARCHED, CALIBRATION = 1000, 1000
 """Samples of validation data for these curves, and of training data for ranges of activations."""
-SPARE = 0.9
-"""Of the bytes that the budget leaves for weights: the rest is for names, shapes and biases."""
 STEP = 1.1
 """By which the next round aims beyond what the last one missed."""
 
@@ -154,7 +152,7 @@ class Compressor:
         """Search, and give the best that was found: the smallest within the budget, if there is one."""
         self._note("float32", self.model, "as it was")
         analysis = self.analysis()
-        most = self.whole / self.budget.target_ratio * SPARE
+        most = self.whole / self.budget.target_ratio
         current, epochs = copy.deepcopy(self.model), self.epochs
         for number in range(1, self.rounds + 1):
             current = self._pruned(current, analysis, most, epochs, number)

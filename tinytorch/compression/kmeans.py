@@ -55,9 +55,9 @@ def kmeans(
     values, or only such of weight 0, stays where it is meanwhile. In the end centroids that no value takes
     are dropped. If there are no more than `clusters` distinct values, they are the centroids.
 
-    The values are sorted once: those of a cluster lie side by side, and sums over them are differences of
-    running sums, so that a round costs a search for each border only. Raises CompressionError for values or
-    weights that are not as said.
+    The values may be sorted once: those of a cluster then lie side by side, and sums over them are
+    differences of running sums, so that a round costs a search for each border only. Raises CompressionError
+    for values or weights that are not as said, and for fewer than 1 cluster.
 
     >>> centroids, indices = kmeans(np.array([0.0, 1.0, 9.0, 0.5]), 2)
     >>> centroids.tolist(), indices.tolist()
