@@ -118,7 +118,7 @@ def run(case: Case, seed: int, split: str) -> Run:
     everything = DataLoader(mirrored(x, unlabelled), case.taught.batch, True, True, seed)
     alone, taught = (_student(case.student, seed) for _ in range(2))
     _train(alone, labelled, case.alone, case.steps, "student alone")
-    distill(
+    history = distill(
         taught,
         teacher,
         everything,
@@ -131,6 +131,8 @@ def run(case: Case, seed: int, split: str) -> Run:
         keep_best="accuracy",
         description="student with a teacher",
     )
+    if history.interrupted:
+        raise KeyboardInterrupt
     accuracies = [_accuracy(one, split) for one in (teacher, alone, taught)]
     return Run(*accuracies, teacher.num_parameters(), alone.num_parameters())
 
@@ -172,7 +174,8 @@ def _train(network: Module, train: DataLoader, recipe: Recipe, steps: int, descr
         compile=tt.compile,
         description=description,
     )
-    trainer.fit(train, epochs, validation=batches(SET, "validation"))
+    if trainer.fit(train, epochs, validation=batches(SET, "validation")).interrupted:
+        raise KeyboardInterrupt
     network.eval()
 
 

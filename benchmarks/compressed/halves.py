@@ -58,7 +58,7 @@ def small(name: str, seed: int) -> Model:
     if not path.exists():
         base, how = model(name, SET, seed), recipe(name, SET)
         made = shrink(copy.deepcopy(base), None, AMOUNT, score="magnitude").model
-        distill(
+        history = distill(
             made,
             base,
             loader(name, SET, 300 + seed),
@@ -69,6 +69,8 @@ def small(name: str, seed: int) -> Model:
             keep_best="accuracy",
             description=f"half of {name}, seed {seed}",
         )
+        if history.interrupted:
+            raise KeyboardInterrupt
         models.save_weights(cast("Model", made), path)
     return models.load_weights(path)
 

@@ -79,7 +79,8 @@ def model(name: str, which: str, seed: int) -> Model:
             compile=tt.compile,
             description=f"train {name} on {which}, seed {seed}",
         )
-        trainer.fit(given, how.epochs, validation=batches(which, "validation"))
+        if trainer.fit(given, how.epochs, validation=batches(which, "validation")).interrupted:
+            raise KeyboardInterrupt
         models.save_weights(found, path)
     return models.load_weights(path)
 

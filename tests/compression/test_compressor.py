@@ -132,6 +132,25 @@ def test_a_budget_that_can_be_met(trained: MLP, tmp_path) -> None:
     assert [s.name for s in found.report.steps][:3] == ["float32", "pruned 1", "shared 1"]
 
 
+def test_a_model_in_training_is_left_as_it_was() -> None:
+    """Validation data must not move the statistics of batch norms."""
+    from tinytorch.nn import BatchNorm2d, Conv2d, Flatten, Linear, ReLU, Sequential
+
+    model = Sequential(
+        Conv2d(1, 4, 3, generator=Generator(1)), BatchNorm2d(4), ReLU(), Flatten(), Linear(144, 10)
+    )
+    model.example_input = Generator(0).rand(1, 1, 8, 8)
+    train = DataLoader(load("digits", "train"), 64, shuffle=True)
+    before = {name: t.numpy() for name, t in (*model.named_parameters(), *model.named_buffers())}
+    found = Compressor(
+        model, train, digits("validation"), target_ratio=3, max_loss=1.0, epochs=1, rounds=1, compile=None
+    ).run()
+    assert model.training
+    for name, t in (*model.named_parameters(), *model.named_buffers()):
+        np.testing.assert_array_equal(t.data, before[name])
+    assert found.report.steps[0].cost == 0
+
+
 def test_a_model_of_text() -> None:
     model = GPT(context=16, width=32, layers=1, heads=2, generator=Generator(2))
     material = material_for(model, "pydocs")

@@ -12,7 +12,7 @@ from tinytorch.compression import finetune
 from tinytorch.compression.finetune import fine_tune
 from tinytorch.compression.masks import Masks, prunable
 from tinytorch.compression.prune import prune, prune_pattern, sparsity_of, table
-from tinytorch.compression.schedule import gradual, iterative
+from tinytorch.compression.schedule import gradual, iterative, one_shot
 from tinytorch.compression.scores import input_norms, scores_of
 from tinytorch.data import DataLoader, TensorDataset
 from tinytorch.errors import CompressionError
@@ -269,6 +269,93 @@ def test_best_weights_are_those_at_full_sparsity(monkeypatch: pytest.MonkeyPatch
     )
     total = sum(m.weight.size for m in prunable(model).values())
     assert sum(int((m.weight.data == 0).sum()) for m in prunable(model).values()) == round(0.95 * total)
+
+
+def test_a_short_run_gets_all_its_zeros_and_keeps_no_weights_of_before() -> None:
+    """Whether the schedule ends within the run, at its last step or beyond it."""
+    for end in (1, 7, 12, 500):
+        model = small_cnn()
+        fine_tune(
+            model,
+            images(),
+            Masks.full(model),
+            epochs=3,
+            lr=1e-3,
+            schedule=gradual(end, 0.9),
+            validation=batches(),
+            keep_best="loss",
+        )
+        layers = prunable(model).values()
+        zeros = sum(int((m.weight.data == 0).sum()) for m in layers)
+        assert zeros == round(0.9 * sum(m.weight.size for m in layers)), end
+
+
+def test_what_was_pruned_before_stays_so_under_a_schedule_from_zero() -> None:
+    pruned = prune(small_cnn(), 0.6)
+    before = {path: mask.copy() for path, mask in pruned.masks.items()}
+    fine_tune(pruned.model, images(), pruned.masks, epochs=3, lr=1e-2, schedule=gradual(8, 0.7))
+    for path, mask in pruned.masks.items():
+        assert not (mask & ~before[path]).any()
+    assert pruned.masks.sparsity == pytest.approx(0.7, abs=0.001)
+
+
+def test_movement_waits_until_something_has_moved() -> None:
+    model = small_cnn()
+    masks = Masks.full(model)
+    fine_tune(model, images(), masks, epochs=1, lr=1e-3, schedule=one_shot(0.5), score="movement")
+    assert masks.sparsity == pytest.approx(0.5, abs=0.001)
+    shares = {row.path: row.sparsity for row in sparsity_of(model)}
+    assert all(0.05 < share < 0.95 for share in shares.values()), shares
+
+
+def test_a_layer_that_would_lose_all_is_refused_by_name() -> None:
+    with pytest.raises(CompressionError, match="all 16 weights of layer 0"):
+        prune(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), {"0": 0.99})
+    with pytest.raises(CompressionError, match="of layer conv1"):
+        prune(small_cnn(), 0.97, scope="output")
+
+
+def test_layers_may_be_named_by_an_iterator_but_not_by_nothing() -> None:
+    named = prune(MLP((16, 8, 4)), 0.5, scope="layer", layers=(path for path in ["layers.0"]))
+    assert [row.path for row in named.rows()] == ["layers.0"]
+    assert named.masks.sparsity == 0.5
+    for nothing in ({}, {"layers": []}):
+        with pytest.raises(CompressionError, match="no layer is named"):
+            prune(MLP((16, 8, 4)), 0.5, **nothing) if nothing else prune(MLP((16, 8, 4)), {})
+
+
+def test_a_weight_that_two_layers_share_has_one_mask() -> None:
+    model = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6))
+    model[2].weight = model[0].weight
+    pruned = prune(model, 0.5)
+    assert list(pruned.masks) == ["0"]
+    assert int((pruned.model[2].weight.data == 0).sum()) == 18
+
+
+@pytest.mark.parametrize(
+    ("pattern", "options"), [((0, 0), {}), ((4, 2), {}), ("blocks", {"sparsity": 0.5, "block": (0, 1)})]
+)
+def test_patterns_that_are_none(pattern, options: dict) -> None:
+    with pytest.raises(CompressionError, match=r"expected 0 < n < m|at least 1 x 1"):
+        prune_pattern(MLP((16, 8, 4)), pattern, **options)
+
+
+def test_nan_in_weights_is_refused_by_patterns_too() -> None:
+    model = MLP((16, 8, 4))
+    model.layers[0].weight.assign_(np.nan, at=(0, 0))
+    for pattern, sparsity in (((2, 4), None), ("blocks", 0.5)):
+        with pytest.raises(CompressionError, match="NaN"):
+            prune_pattern(model, pattern, sparsity)
+
+
+def test_runs_under_masks_do_not_resume() -> None:
+    pruned = prune(small_cnn(), 0.5)
+    optimizer = tt.optim.SGD(pruned.model.parameters(), lr=0.1)
+    trainer = finetune.PruningTrainer(pruned.model, optimizer, nn.CrossEntropyLoss(), masks=pruned.masks)
+    with pytest.raises(CompressionError, match="cannot be resumed"):
+        trainer.fit(images(), epochs=1, resume=True)
+    with pytest.raises(CompressionError, match="0 epochs"):
+        fine_tune(pruned.model, images(), pruned.masks, epochs=0)
 
 
 def test_masks_of_another_model_are_refused() -> None:

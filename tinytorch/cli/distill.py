@@ -72,7 +72,7 @@ def command(
         raise CompressionError("distill: takes teachers that classify images; in code, any module")
     material = material_for(model, data, seed)
     small = _student(student, seed)
-    distill(
+    history = distill(
         small,
         model,
         material.train,
@@ -85,6 +85,8 @@ def command(
         seed=seed,
         keep_best="accuracy",
     )
+    if history.interrupted:
+        raise KeyboardInterrupt
     console.say(f"teacher: {model.num_parameters():,} parameters, student: {small.num_parameters():,}")
     say_tested(model, small, material.splits.test, lambda: save_program(small, out))
     say_sizes(model, out)
@@ -101,6 +103,8 @@ def _student(text: str, seed: int) -> Model:
     generator = Generator(seed)
     try:
         numbers = [int(size) for size in sizes.split("-")] if colon else []
+        if not all(number > 0 for number in numbers):
+            raise ValueError(sizes)
         if name == "mlp":
             return models.build("mlp", **({"sizes": numbers} if numbers else {}), generator=generator)
         if name == "cnn" and len(numbers) in (0, 3):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from tinytorch import console
-from tinytorch.cli.smaller import loaded_for, save_program, say_sizes, say_tested
+from tinytorch.cli.smaller import WEIGHTS, loaded_for, save_program, say_sizes, say_tested
 
 if TYPE_CHECKING:
     from tinytorch.compression.loaders import Material
@@ -82,7 +82,7 @@ def command(
     model = loaded_for(checkpoint, batch, out)
     material = material_for(model, data, seed)
     if structured:
-        made = _smaller(model, material, sparsity, epochs, lr)
+        made = _smaller(model, material, sparsity, epochs, lr, out)
     else:
         made = _zeroed(model, material, sparsity, cast("Scope", scope), score, epochs, lr)
     say_tested(model, made, material.splits.test, lambda: save_program(made, out))
@@ -112,12 +112,15 @@ def _zeroed(
     return twin
 
 
-def _smaller(model: Model, material: Material, amount: float, epochs: int, lr: float) -> Module:
-    """Channels gone; the smaller model trained on."""
+def _smaller(model: Model, material: Material, amount: float, epochs: int, lr: float, out: Path) -> Module:
+    """Channels gone; the smaller model trained on. Refuses weights that could not be loaded before that."""
     from tinytorch.compression.masks import Masks
     from tinytorch.compression.structure import shrink
+    from tinytorch.models.pretrained import require_described
 
     found = shrink(model, None, amount)
+    if out.suffix == WEIGHTS:
+        require_described(cast("Model", found.model))
     console.say(repr(found.report))
     if epochs:
         _train(found.model, material, Masks(found.model, {}), epochs, lr)

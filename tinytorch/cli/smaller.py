@@ -52,13 +52,17 @@ def say_tested(before: Module, after: Module, test: list[Batch], save: Callable[
 
 
 def save_program(made: Module, out: Path) -> None:
-    """Write the program that the model is on its example input, or its weights for `.safetensors`."""
+    """Write the program that a model is on its example input, or, with the ending WEIGHTS, its weights.
+
+    Models on codes are no models of the registry, and always a program.
+    """
     from tinytorch import compile
     from tinytorch.autograd import no_grad
+    from tinytorch.models import CNN, GPT, MLP
     from tinytorch.models.pretrained import save_weights
 
-    if out.suffix == WEIGHTS:
-        save_weights(made, out)  # type: ignore[arg-type]
+    if out.suffix == WEIGHTS and isinstance(made, MLP | CNN | GPT):
+        save_weights(made, out)
         return
     program = compile(made)
     with no_grad():

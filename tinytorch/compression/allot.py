@@ -77,6 +77,7 @@ def _table(layer: Redundancy, densities: Array, bits: float) -> tuple[Array, Arr
     beyond = np.log(densities) < logs[0]
     slope = (costs[0] - costs[1]) / (logs[0] - logs[1]) if len(logs) > 1 else 0.0
     found[beyond] += slope * (np.log(densities[beyond]) - logs[0])
+    found[densities * layer.weights < 1] = np.inf  # no layer may lose all
     sizes = np.array([layer.weights * coded_bits(float(d), bits) / 8 for d in densities])
     return found, sizes
 

@@ -88,11 +88,11 @@ def drop_blocks(
     drops = []
     for _ in range(count):
         there = list(_list(small, path))
-        costs = [_cost(small, path, [b for b in there if b is not block], score) for block in there]
+        costs = [_cost(small, path, [*there[:i], *there[i + 1 :]], score) for i in range(len(there))]
         at = min(range(len(costs)), key=costs.__getitem__)
         tried = tuple((names[id(block)], cost) for block, cost in zip(there, costs, strict=True))
         drops.append(Drop(names[id(there[at])], there[at].num_parameters(), costs[at], tried))
-        _put(small, path, [block for block in there if block is not there[at]])
+        _put(small, path, [*there[:at], *there[at + 1 :]])
     _renumber(small, path)
     return Dropped(small, tuple(drops), score.name, score.before, score.value(small))
 

@@ -308,13 +308,13 @@ class Distiller:
     def taught(self, train: Iterable[Batch]) -> Iterable[Batch]:
         """The same batches with the targets of `TaughtLoss`.
 
-        A DataLoader stays one, with its order and seed. Without a transform the teacher is asked once about
-        each sample, else about each batch as the transform left it. Of any other iterable the batches are
-        gone through once, and kept.
+        A DataLoader stays one, with its order and seed. Without a transform or `collate` the teacher is asked
+        once about each sample, else about each batch as the transform left it. Of any other iterable the
+        batches are gone through once, and kept.
         """
         if not isinstance(train, DataLoader):
             return [tuple(map(Tensor, self.targets(tuple(t.data for t in batch)))) for batch in train]
-        fixed = train.transform is None and self.hidden is None
+        fixed = train.transform is None and train.collate is None and self.hidden is None
         return DataLoader(
             TaughtDataset(train.dataset, self.targets) if fixed else train.dataset,
             train.batch_size,

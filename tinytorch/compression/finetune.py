@@ -22,18 +22,18 @@ from tinytorch.training.metrics import Batch, Metric
 from tinytorch.training.step import Compile
 from tinytorch.training.trainer import Trainer
 
-EVERY = 50
-"""Steps between two cuts of a schedule."""
+EVERY, CUTS = 50, 20
+"""Steps between two cuts of a schedule, or fewer where training is too short for so many cuts."""
 
 
 class PruningTrainer(Trainer):
     """A Trainer under whose steps masks hold, and grow as a schedule says.
 
-    `masks`: of the model's layers. `schedule_of_sparsity`: the sparsity after so many steps; every `EVERY`
-    steps the lowest scores go, by magnitude or by movement summed since the start, over all layers or within
-    each; without one, the masks stay as they are. `shares`: final sparsity by layer, in the place of one for
-    all; the schedule then counts from 0 to 1. Best weights are kept only from evaluations at full sparsity.
-    Further arguments are those of `Trainer`.
+    `masks`: of the model's layers; they only grow. `schedule_of_sparsity`: the sparsity after so many steps;
+    every `every` steps, and as soon as it comes to its end, the lowest scores go, by magnitude or by movement
+    summed since the start, over all layers or within each; without one, the masks stay as they are. `shares`:
+    final sparsity by layer, in the place of one for all; the schedule then counts from 0 to 1. Best weights
+    are kept only from evaluations after the last cut. Further arguments are those of `Trainer`.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class PruningTrainer(Trainer):
         scope: Scope = "global",
         score: str = "magnitude",
         shares: Mapping[str, float] | None = None,
+        every: int = EVERY,
         compile: Compile | None = None,
         **options: Any,
     ) -> None:
@@ -54,15 +55,39 @@ class PruningTrainer(Trainer):
         if score not in ("magnitude", "movement"):
             raise CompressionError(f"fine_tune: score={score!r}; expected 'magnitude' or 'movement'")
         self.masks, self.schedule_of_sparsity = masks, schedule_of_sparsity
-        self.scope, self.score, self.shares = scope, score, shares
+        self.scope, self.score, self.shares, self.every = scope, score, shares, every
         self._apply = masks.apply if compile is None else compile(masks.apply)
         self._modules: dict[str, Any] = dict(self.model.named_modules())
         self._moved: dict[str, Array] = {}
         self._reached = 0.0
 
+    def fit(
+        self,
+        loader: Iterable[Batch],
+        epochs: int | None = None,
+        steps: int | None = None,
+        validation: Iterable[Batch] | None = None,
+        resume: bool = False,
+    ) -> History:
+        """As `Trainer.fit`; the last cut is made at the end where training was too short for it.
+
+        Raises CompressionError for `resume`: a checkpoint does not hold the masks.
+        """
+        if resume:
+            raise CompressionError("training under masks cannot be resumed: a checkpoint does not hold them")
+        history = super().fit(loader, epochs, steps, validation)
+        if not history.interrupted and self._reached < self._final:
+            self._cut(self._final)
+        return history
+
     def step(self, batches: list[Batch]) -> float:
-        """A step of training, after which every masked weight is zero again."""
-        self._cut()
+        """A step of training, before it a cut if one is due; after it every masked weight is zero again."""
+        at, schedule = self.progress.step, self.schedule_of_sparsity
+        if schedule is not None:
+            wanted = schedule(at)
+            known = self.score != "movement" or bool(self._moved)
+            if known and wanted > self._reached and (at % self.every == 0 or wanted >= self._final):
+                self._cut(wanted)
         loss = super().step(batches)
         if self.score == "movement":
             self._note_movement()
@@ -70,23 +95,23 @@ class PruningTrainer(Trainer):
             self._apply()
         return loss
 
-    def _cut(self) -> None:
-        """Take the weights whose turn it is, where a cut is due."""
-        at = self.progress.step
-        if self.schedule_of_sparsity is None or at % EVERY:
-            return
-        wanted = self.schedule_of_sparsity(at)
-        if wanted <= self._reached:
-            return
+    @property
+    def _final(self) -> float:
+        """What the schedule comes to."""
+        return 0.0 if self.schedule_of_sparsity is None else self.schedule_of_sparsity(2**62)
+
+    def _cut(self, wanted: float) -> None:
+        """Take the weights whose turn it is; what is masked already stays so."""
         self._reached = wanted
         shares: float | dict[str, float] = wanted
         if self.shares is not None:
             shares = {path: share * wanted for path, share in self.shares.items() if share * wanted > 0}
-        self.masks.replace(masks_for({path: self._scores(path) for path in self.masks}, shares, self.scope))
+        found = masks_for({path: self._scores(path) for path in self.masks}, shares, self.scope)
+        self.masks.replace({path: mask & self.masks[path] for path, mask in found.items()})
         self.masks.apply()
 
     def _scores(self, path: str) -> Array:
-        """Scores of a layer; what is zero by its mask stays behind all others, so that masks only grow."""
+        """Scores of a layer; what is masked already comes before all others."""
         mask = self.masks[path]
         if self.score == "movement":
             found = self._moved.get(path, np.zeros(mask.shape))
@@ -101,11 +126,8 @@ class PruningTrainer(Trainer):
                 self._moved[path] = self._moved.get(path, 0.0) + moved
 
     def keep_if_best(self, figure: float) -> bool:
-        """As `Trainer.keep_if_best`, once the schedule has come to its end."""
-        schedule = self.schedule_of_sparsity
-        if schedule is not None and schedule(self.progress.step) < schedule(2**62):
-            return False
-        return super().keep_if_best(figure)
+        """As `Trainer.keep_if_best`, once the last cut was made."""
+        return self._reached >= self._final and super().keep_if_best(figure)
 
 
 def fine_tune(
@@ -133,6 +155,8 @@ def fine_tune(
     what `scope`, `score` and `shares` do. The loss is by default cross-entropy. Raises CompressionError for
     masks of another model, and what `Trainer.fit` raises.
     """
+    if epochs < 1:
+        raise CompressionError(f"fine_tune: {epochs} epochs; at least one")
     own = {id(p) for p in model.parameters()}
     if any(id(weight) not in own for weight in masks.weights()):
         raise CompressionError(
@@ -166,6 +190,7 @@ def fine_tune(
         scope=scope,
         score=score,
         shares=shares,
+        every=max(1, min(EVERY, int(min(steps, EVERY * CUTS)) // CUTS)),
     )
     history = trainer.fit(train, epochs, validation=validation)
     if history.interrupted:

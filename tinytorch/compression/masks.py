@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -43,15 +43,19 @@ def threshold_of(scores: Array, zeros: int) -> float:
     >>> threshold_of(np.array([0.5, 0.1, 0.9, 0.3]), 2)
     0.3
     """
-    if np.isnan(scores).any():
-        raise CompressionError(
-            "scores hold NaN, which no order is known of. Look at the weights and the data."
-        )
+    _require_order(scores)
     if zeros > scores.size:
         raise CompressionError(f"{zeros} zeros of {scores.size} scores")
     if zeros == 0:
         return -np.inf
     return float(np.partition(scores.reshape(-1), zeros - 1)[zeros - 1])
+
+
+def _require_order(scores: Array) -> None:
+    if np.isnan(scores).any():
+        raise CompressionError(
+            "scores hold NaN, which no order is known of. Look at the weights and the data."
+        )
 
 
 def mask_of(scores: Array, zeros: int) -> Array:
@@ -103,6 +107,7 @@ def n_m_mask(scores: Array, n: int, m: int) -> Array:
     array([[False,  True,  True, False]])
     """
     inputs = scores[0].size
+    _require_order(scores)
     if not 0 < n < m or inputs % m:
         raise CompressionError(
             f"pattern {n}:{m} on {inputs} inputs: expected 0 < n < m, and a number of inputs that m divides"
@@ -124,6 +129,9 @@ def block_mask(scores: Array, sparsity: float, outputs: int = 8, inputs: int = 1
     array([[False,  True],
            [False,  True]])
     """
+    _require_order(scores)
+    if outputs < 1 or inputs < 1:
+        raise CompressionError(f"blocks of {outputs} x {inputs}; at least 1 x 1")
     flat = scores.reshape(len(scores), -1).astype(np.float64)
     n, k = flat.shape
     rows, columns = -(-n // outputs), -(-k // inputs)
@@ -136,15 +144,18 @@ def block_mask(scores: Array, sparsity: float, outputs: int = 8, inputs: int = 1
 
 
 def prunable(model: Module) -> dict[str, Module]:
-    """Linear and Conv2d layers with float32 weights, by path; no subclasses, and none whose weight is also
-    an embedding's, whose rows are read one at a time.
+    """Linear and Conv2d layers with float32 weights, by path; no subclasses, each weight once, and none that
+    is an embedding's too, whose rows are read one at a time.
     """
     tables = {id(m.weight) for _, m in model.named_modules() if isinstance(m, Embedding)}
-    return {
-        path: m
-        for path, m in model.named_modules()
-        if type(m) in (Linear, Conv2d) and m.weight.dtype == float32 and id(m.weight) not in tables  # type: ignore[attr-defined]
-    }
+    found: dict[str, Module] = {}
+    for path, module in model.named_modules():
+        if type(module) in (Linear, Conv2d):
+            weight = cast("Linear | Conv2d", module).weight
+            if weight.dtype == float32 and id(weight) not in tables:
+                tables.add(id(weight))
+                found[path] = module
+    return found
 
 
 class Masks(Mapping[str, Array]):

@@ -135,6 +135,8 @@ def prune_pattern(
         make, share = (lambda s: block_mask(s, share, *block)), sparsity
     else:
         n, m = pattern
+        if not 0 < n < m:
+            raise CompressionError(f"prune_pattern: {n}:{m}; expected 0 < n < m, as 2:4")
         found = {path: s for path, s in found.items() if s[0].size % m == 0}
         make = lambda s: n_m_mask(s, n, m)  # noqa: E731
         if not found:
@@ -160,6 +162,12 @@ def _scores(
 
 
 def _held(model: Module, masks: Mapping[str, Array]) -> Pruned:
+    for path, mask in masks.items():
+        if not mask.any():
+            raise CompressionError(
+                f"prune: all {mask.size} weights of layer {path} would go, and nothing would pass it. "
+                "Ask for less of it: sparsity may be a mapping from layers."
+            )
     twin = copy.deepcopy(model)
     held = Masks(twin, masks)
     held.apply()

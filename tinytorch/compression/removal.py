@@ -12,6 +12,7 @@ import numpy as np
 from tinytorch.compression.dependencies import Dependencies, Inputs, Use, dependencies, traced
 from tinytorch.errors import CompressionError, TinyTorchError
 from tinytorch.models.bert import BERT, BERTBlock
+from tinytorch.models.cnn import CNN
 from tinytorch.models.gpt import GPT
 from tinytorch.models.mlp import MLP
 from tinytorch.nn.attention import MultiHeadAttention
@@ -210,6 +211,14 @@ def _(module: MLP, before: Shapes) -> None:
     linear = [layer for layer in module.layers if isinstance(layer, Linear)]
     if len(linear) == len(module.sizes) - 1:
         module.sizes = (linear[0].in_features, *(layer.out_features for layer in linear))
+
+
+@resized.register
+def _(module: CNN, before: Shapes) -> None:
+    convolutions, linear = (module.conv1, module.conv2), module.fc1
+    if all(isinstance(layer, Conv2d) for layer in convolutions) and isinstance(linear, Linear):
+        module.channels = tuple(layer.out_channels for layer in convolutions)
+        module.hidden = linear.out_features
 
 
 @resized.register

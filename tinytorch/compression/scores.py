@@ -158,7 +158,9 @@ def chosen_layers(model: Module, layers: Iterable[str] | None = None) -> dict[st
         )
     if layers is None:
         return found
-    unknown = [path for path in layers if path not in found]
-    if unknown:
-        raise CompressionError(f"prune: no layer {unknown[0]!r}; there are: {', '.join(found)}")
-    return {path: found[path] for path in layers}
+    names = list(layers)
+    unknown = [path for path in names if path not in found]
+    if unknown or not names:
+        asked = f"no layer {unknown[0]!r}" if unknown else "no layer is named"
+        raise CompressionError(f"prune: {asked}; there are: {', '.join(found)}")
+    return {path: found[path] for path in names}

@@ -24,6 +24,7 @@ from tinytorch.ops.spec import Array
 from tinytorch.profiling import words
 from tinytorch.quantization import fold
 from tinytorch.quantization.calibrate import quantizable
+from tinytorch.random import Generator
 from tinytorch.tensor import Tensor, from_numpy
 
 _Layer: TypeAlias = Linear | Conv2d | Embedding
@@ -150,13 +151,13 @@ def shared(
 ) -> Module:
     """A copy of the model to train on: each layer's weights are at most `clusters` numbers, found by k-means.
 
-    `clusters`: for all Linear, Conv2d and Embedding layers, or by path for some. With `keep_zeros` weights of
-    0, as pruning leaves them, stay exactly 0, beside the clusters. `biases`: numbers for a layer's bias, None
-    to leave all as they are. A weight or bias stays where numbers and codes would take more bits than it does
-    in float32. `importance`: by path, how much the error of each weight counts, such as the mean of its
-    squared gradients (see `kmeans`). Layers that shared a weight share its numbers and codes. Train it as any
-    model; what trains are the numbers, so weight decay is best left off. `settled` makes it an
-    ordinary one.
+    `clusters`: for all Linear, Conv2d and Embedding layers, or by path for some, and what shares their
+    weights. With `keep_zeros` weights of 0, as pruning leaves them, stay exactly 0, beside the clusters.
+    `biases`: numbers for a layer's bias, None to leave all as they are. A weight or bias stays where numbers
+    and codes would take more bits than it does in float32. `importance`: by path, how much the error of each
+    weight counts, such as the mean of its squared gradients (see `kmeans`). Layers that shared a weight share
+    its numbers and codes. Train it as any model; what trains are the numbers, so weight decay is best left
+    off. `settled` makes it an ordinary one.
 
     Raises CompressionError for unknown layers, clusters below 1, weights that are not finite, a model that is
     itself a layer, has none, or is shared already.
@@ -202,7 +203,8 @@ def _wanted(model: Module, clusters: int | Mapping[str, int]) -> dict[str, int]:
             raise CompressionError(f"shared: {path!r} is no such layer; there are {', '.join(layers)}")
         if number < 1:
             raise CompressionError(f"shared: {number} clusters for {path}; expected 1 or more")
-    return dict(wanted)
+    tied = {id(layers[path].weight): number for path, number in wanted.items()}  # type: ignore[attr-defined]
+    return {path: tied[id(m.weight)] for path, m in layers.items() if id(m.weight) in tied}  # type: ignore[attr-defined]
 
 
 def _shared_layer(
@@ -258,11 +260,13 @@ def _plain(module: SharedLayer, tensors: dict[int, Tensor]) -> _Layer:
     if isinstance(module, SharedConv2d):
         stride, padding, dilation, groups = module.geometry
         height, width = module.shape[2:]
-        made = Conv2d(i * groups, o, (height, width), stride, padding, dilation, groups)
+        made = Conv2d(
+            i * groups, o, (height, width), stride, padding, dilation, groups, generator=Generator(0)
+        )
     elif isinstance(module, SharedEmbedding):
-        made = Embedding(o, i)
+        made = Embedding(o, i, generator=Generator(0))
     else:
-        made = Linear(i, o)
+        made = Linear(i, o, generator=Generator(0))
     made.weight = tensors.setdefault(id(module.weights), Parameter(module.weight.detach()))
     if not isinstance(made, Embedding):
         made.bias = module.own_bias if module.biases is None else Parameter(module.biases().detach())

@@ -47,7 +47,8 @@ class CNN(Module):
             raise ShapeError(f"CNN: images of {image_size}x{image_size} are too small to halve twice")
         self.in_channels, self.num_classes, self.image_size = in_channels, num_classes, image_size
         self.kernel_size, self.padding = kernel_size, padding
-        first, second = channels
+        self.channels, self.hidden = tuple(channels), hidden
+        first, second = self.channels
         self.conv1 = Conv2d(in_channels, first, kernel_size, padding=padding, generator=generator)
         self.conv2 = Conv2d(first, second, kernel_size, padding=padding, generator=generator)
         self.relu, self.pool, self.flatten = ReLU(), MaxPool2d(2), Flatten()
@@ -60,16 +61,6 @@ class CNN(Module):
         x = self.pool(self.relu(self.conv1(x)))
         x = self.pool(self.relu(self.conv2(x)))
         return self.fc2(self.relu(self.fc1(self.flatten(x))))  # type: ignore[no-any-return]
-
-    @property
-    def channels(self) -> tuple[int, int]:
-        """The channels of both convolutions, as they are now."""
-        return self.conv1.out_channels, self.conv2.out_channels
-
-    @property
-    def hidden(self) -> int:
-        """The outputs of the first linear layer."""
-        return self.fc1.out_features
 
     def config(self) -> dict[str, Any]:
         """The arguments that make a model of this architecture."""

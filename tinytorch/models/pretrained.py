@@ -20,12 +20,12 @@ def save_weights(model: Model, path: str | Path, info: Mapping[str, str] | None 
     The file appears whole or not at all. Raises CheckpointError where it cannot be written, and for a model
     that its configuration does not describe, as one of which heads were removed.
     """
-    _require_described(model)
+    require_described(model)
     metadata = {**(info or {}), "model": name_of(model), "config": json.dumps(model.config())}
     write_tensors(path, tensors_of(model), metadata)
 
 
-def _require_described(model: Model) -> None:
+def require_described(model: Model) -> None:
     """Raise CheckpointError unless a model of the configuration has tensors of the same shapes."""
     with meta():
         twin = build(name_of(model), **model.config())

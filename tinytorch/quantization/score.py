@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -136,7 +136,7 @@ def sqnr(wanted: Array, found: Array) -> float:
     return float(10 * np.log10(signal / noise)) if noise and signal else (-np.inf if noise else np.inf)
 
 
-def first(batches: Sequence[Batch], count: int) -> list[Batch]:
+def first(batches: Iterable[Batch], count: int) -> list[Batch]:
     """As many of the first batches as hold `count` samples, or all."""
     found: list[Batch] = []
     samples = 0

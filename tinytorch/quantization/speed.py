@@ -14,6 +14,7 @@ from tinytorch.profiling.statistics import Estimate
 from tinytorch.profiling.timing.compare import compare
 from tinytorch.profiling.timing.comparison import SLOWER
 from tinytorch.tensor import Tensor
+from tinytorch.training.metrics import evaluating
 
 ROUNDS = 40
 
@@ -35,7 +36,7 @@ class Race:
 
 def race(before: Module, after: Module, *inputs: Tensor, rounds: int = ROUNDS, seed: int = 0) -> Race:
     """Both modules compiled, on the same inputs, in turns in random order."""
-    with no_grad():
+    with evaluating(before), evaluating(after), no_grad():
         ways = [compile(module) for module in (before, after)]
         for way in ways:
             for _ in range(3):
@@ -58,7 +59,7 @@ def weight_bytes(module: Module, *inputs: Tensor) -> int | None:
     What is counted is what lies in the program: states as they are, and copies in the order kernels read.
     """
     fast = compile(module)
-    with no_grad():
+    with evaluating(module), no_grad():
         for _ in range(2):
             fast(*inputs)
     runner: Any = None if fast._last is None else fast._last.runner

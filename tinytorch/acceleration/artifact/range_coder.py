@@ -122,7 +122,7 @@ def encoded(symbols: bytes, *, half: int = 127, width: int = 0, lag: int = 0) ->
     most = _largest(symbols)
     if not most:
         return bytes(1)
-    width = width if 0 < width <= MOST_WIDTH else min(len(symbols), MOST_WIDTH)
+    width = min(width if width > 0 else MOST_WIDTH, len(symbols), MOST_WIDTH)
     rule, stream = (most, (most - 1).bit_length(), half, width, lag), bytearray(len(symbols))
     coder = [0, (1 << _TOP) - 1, 0, 0, len(stream), 0]
     if _run(coder, stream, bytearray(symbols), rule) < len(symbols):
@@ -148,7 +148,7 @@ def decoded(stream: bytes, count: int, *, half: int = 127, width: int = 0, lag: 
     if count > most_symbols(len(stream)):
         raise ValueError(f"{count:,} symbols cannot be in {len(stream):,} bytes")
     content, most = bytearray(stream[1:]), stream[0]
-    width = width if 0 < width <= MOST_WIDTH else min(count, MOST_WIDTH)
+    width = min(width if width > 0 else MOST_WIDTH, count, MOST_WIDTH)
     rule, symbols = (most, (most - 1).bit_length(), half, width, lag), bytearray(count)
     start = int.from_bytes(content[: _TOP // 8].ljust(_TOP // 8, b"\0"), "big")
     coder = [0, (1 << _TOP) - 1, start, _TOP // 8, len(content), 1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import lzma
 from collections.abc import Callable, Mapping
+from itertools import islice, takewhile
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -48,8 +49,8 @@ Way: TypeAlias = tuple[Coding, Layout]
 def smallest(content: bytes, layout: Layout) -> tuple[Way, bytes]:
     """The way that makes a part smallest, of equal ones the first, and what it makes of the part.
 
-    A long part tells by a sample out of its middle which ways it is worth trying: two, or one if it is longer
-    than LONG.
+    A long part tells by a sample out of its middle which ways it is worth trying: the best two that suit the
+    whole, or one if it is longer than LONG.
 
     >>> (coding, _), found = smallest(bytes(1000), Layout())
     >>> coding, len(found)
@@ -62,9 +63,11 @@ def smallest(content: bytes, layout: Layout) -> tuple[Way, bytes]:
         sample = content[max(0, begin) :][: max(1, SAMPLE // size) * size]
         slow = MARGIN if len(content) > LONG else 1.0
         lengths = {way: _length(sample, way) * (slow if way[0] in _OURS else 1.0) for way in ways}
-        ways = sorted(ways, key=lambda way: lengths[way])[: 1 if len(content) > LONG else 2]
-    found = [(way, piece) for way in ways if (piece := encode(content, way)) is not None]
-    found = [pair for pair in found if len(pair[1]) < len(content)]
+        ways = list(takewhile(lambda way: way[0] != "raw", sorted(ways, key=lambda way: lengths[way])))
+    most = len(ways) if len(content) <= SAMPLE else 1 if len(content) > LONG else 2
+    coded = ((way, encode(content, way)) for way in ways)
+    suited = ((way, piece) for way, piece in coded if piece is not None and len(piece) < len(content))
+    found = list(islice(suited, most))
     return min(found, key=lambda pair: len(pair[1]), default=(("raw", Layout()), content))
 
 
