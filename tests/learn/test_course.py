@@ -95,7 +95,7 @@ def test_an_exercise_belongs_to_one_lesson(tmp_path: Path) -> None:
 def test_the_course_that_ships() -> None:
     lessons = course().lessons
     assert [lesson.label for lesson in lessons] == [f"{n:02}" for n in range(1, len(lessons) + 1)]
-    assert len(lessons) >= 16
+    assert len(lessons) >= 18
     assert milestones_folder().is_dir()
 
 

@@ -1,0 +1,9 @@
+"""cubic runs back beyond begin, below the first sparsity."""
+
+
+def cubic(step, begin, end, first, last):
+    if not 0 <= begin < end or not 0 <= first <= last <= 1:
+        raise CompressionError("no such schedule")
+
+    done = min((step - begin) / (end - begin), 1.0)
+    return last + (first - last) * (1 - done) ** 3

@@ -1,0 +1,5 @@
+"""mask_of takes all scores that equal the threshold, and so too many."""
+
+
+def mask_of(scores, zeros):
+    return scores > threshold_of(scores, zeros)

@@ -1,0 +1,10 @@
+"""remove_channels keeps what should go."""
+
+
+def remove_channels(arrays, uses, removed):
+    found = dict(arrays)
+    for use in uses:
+        goes = (use.channels >= 0) & removed[use.channels]
+        if goes.any():
+            found[use.name] = cut(found[use.name], use.axis, np.flatnonzero(goes))
+    return found

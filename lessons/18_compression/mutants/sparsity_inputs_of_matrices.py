@@ -1,0 +1,12 @@
+"""sparsity_of looks for inputs along the last axis of a filter."""
+
+
+def sparsity_of(model, paths=None):
+    rows = []
+    for path, layer in chosen_layers(model, paths).items():
+        w = layer.weight.data
+        zeros = w.size - int(np.count_nonzero(w))
+        outputs = w.reshape(len(w), -1).any(1)
+        inputs = w.reshape(-1, w.shape[-1]).any(0)
+        rows.append(LayerRow(path, w.shape, w.size, zeros, int((~outputs).sum()), int((~inputs).sum())))
+    return tuple(rows)

@@ -1,0 +1,11 @@
+"""to_csr says where rows start, and not where the last one ends."""
+
+
+def to_csr(w):
+    if w.ndim != 2:
+        raise CompressionError("two axes are wanted")
+    n, k = w.shape
+
+    rows, columns = np.nonzero(w)
+    starts = np.searchsorted(rows, np.arange(n)).astype(np.int32)
+    return CSR(w[rows, columns].astype(np.float32), columns.astype(np.int32), starts, (n, k))
