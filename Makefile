@@ -36,7 +36,7 @@ JOBS      ?= 2
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-journey: $(RUN)  ## train an MLP, a CNN and a GPT on real data and see where their time goes
+journey: $(RUN)  ## train an MLP, a CNN and a GPT on real data, see where time goes, make them faster and smaller
 	$(BIN)/tito journey $(ARGS)
 
 test: $(DEV)  ## all tests but the peers', the examples in docstrings, and coverage of at least 90 %

@@ -16,4 +16,6 @@ TINY = Scale(
     latency_runs=80,
     observed_runs=4,
     race_rounds=6,
+    compress_epochs=1,
+    compress_sparse_text=False,
 )

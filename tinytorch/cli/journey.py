@@ -1,4 +1,4 @@
-"""`tito journey`: train the models, profile and compile them, and find all of it on one page."""
+"""`tito journey`: train the models, profile, compile and compress them, and find all of it on one page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ALL = "all"
 
 @click.command(name="journey")
 @click.argument("model", default=ALL, metavar="[mlp|cnn|gpt|all]")
-@click.option("--quick", is_flag=True, help="Fewer steps, a part of the test data: a minute or two.")
+@click.option("--quick", is_flag=True, help="Fewer steps, a part of the test data: three or four minutes.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -33,9 +33,9 @@ ALL = "all"
     "--picture", type=click.Path(path_type=Path), metavar="FILE", help="Draw an SVG of the run, too."
 )
 def command(model: str, quick: bool, out: Path, seed: int, threads: int, picture: Path | None) -> None:
-    """Train an MLP and a CNN on images and a GPT on text, then profile and compile them.
+    """Train an MLP and a CNN on images and a GPT on text, then profile, compile, quantize and compress them.
 
-    All three take up to six minutes on two cores. The report is one page that needs nothing else,
+    All three take about 13 minutes. The report is one page that needs nothing else,
     index.html, with all figures in journey.json beside it.
     """
     from tinytorch import models

@@ -15,7 +15,7 @@ from tinytorch.errors import TinyTorchError
 
 # name: (module whose `command` it is, one line of help, shown without importing the module)
 COMMANDS = {
-    "journey": ("tinytorch.cli.journey", "Train an MLP, a CNN and a GPT, profile them, make them faster."),
+    "journey": ("tinytorch.cli.journey", "Train an MLP, a CNN and a GPT, make them faster and smaller."),
     "train": ("tinytorch.cli.train", "Train one model on one data set."),
     "profile": ("tinytorch.cli.profile", "See where a model's time, memory and work go."),
     "roofline": ("tinytorch.cli.roofline", "Show this machine's peak FLOP/s and memory bandwidths."),

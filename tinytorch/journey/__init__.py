@@ -1,4 +1,4 @@
-"""The journey: train models on real data, see where their time goes, and make them faster."""
+"""The journey: train models on real data, see where their time goes, and make them faster and smaller."""
 
 from tinytorch.journey.run import STAGES, take_journey
 from tinytorch.journey.stage import FULL, QUICK, Journey, Scale, Stage

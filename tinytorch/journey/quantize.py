@@ -101,7 +101,7 @@ class QuantizeStage(Stage[OnCodes]):
         """Measure one model in all forms."""
         trained = journey.models[model]
         trained.eval()
-        splits = _splits(journey, model, trained)
+        splits = part_of(splits_for(trained, data_of(model), journey.seed), journey, model)
         console.notice(f"quantize {model}: float16, INT8 and INT4, each layer tried and timed")
         forms = [_form("float32", 32, trained, trained, splits.test)]
         for name, bits in FORMS:
@@ -159,9 +159,13 @@ def gained(race: Race) -> str:
     return f"{1 / race.gain.value:.1f}x slower" if race.loses else race.word
 
 
-def _splits(journey: Journey, name: str, model: Model) -> Splits:
-    """Data for one model; of text a part, in a quick journey of images too."""
-    found = splits_for(model, "pydocs" if name == "gpt" else DATA, journey.seed)
+def data_of(name: str) -> str:
+    """The data set of one of the models."""
+    return "pydocs" if name == "gpt" else DATA
+
+
+def part_of(found: Splits, journey: Journey, name: str) -> Splits:
+    """What a journey takes of a model's batches; of text a part, in a quick journey of images too."""
     scale = journey.scale
     if name == "gpt":
         few = max(1, scale.validation_windows // 64)

@@ -12,6 +12,7 @@ from tinytorch import console, models
 from tinytorch.errors import DataError
 from tinytorch.journey import report
 from tinytorch.journey.accelerate import AccelerateStage
+from tinytorch.journey.compress import CompressStage
 from tinytorch.journey.profile import ProfileStage
 from tinytorch.journey.quantize import QuantizeStage
 from tinytorch.journey.stage import FULL, Journey, Scale, Stage
@@ -19,7 +20,7 @@ from tinytorch.journey.train import Train
 from tinytorch.profiling.environment import describe
 from tinytorch.training import require_writable, write_whole
 
-STAGES: list[Stage[Any]] = [Train(), ProfileStage(), AccelerateStage(), QuantizeStage()]
+STAGES: list[Stage[Any]] = [Train(), ProfileStage(), AccelerateStage(), QuantizeStage(), CompressStage()]
 
 
 def take_journey(

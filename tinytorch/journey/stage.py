@@ -29,6 +29,9 @@ class Scale:
     latency_runs: int = 400
     observed_runs: int = 20
     race_rounds: int = 40  # of eager beside compiled
+    compress_epochs: int = 6  # of training on after each cut
+    compress_batches: int | None = None  # in one of these epochs
+    compress_sparse_text: bool = True  # try each layer of the GPT with sparse kernels
 
 
 # Many small steps make the most of two minutes: on the same 614,400 bytes, steps of 16, 8 and 4 windows ended
@@ -47,6 +50,9 @@ QUICK = Scale(
     latency_runs=100,
     observed_runs=10,
     race_rounds=20,
+    compress_epochs=1,
+    compress_batches=110,
+    compress_sparse_text=False,
 )
 
 

@@ -94,8 +94,12 @@ class Tested:
 
 def tested(before: Module, after: Module, test: list[Batch]) -> Tested:
     """Both models on the same test data."""
-    first, second = (_figures(model, test) for model in (before, after))
     text = isinstance(test[0], tuple) and test[0][-1].ndim == 2
+    return compared(figures_of(before, test), figures_of(after, test), text)
+
+
+def compared(first: Array, second: Array, text: bool) -> Tested:
+    """What `figures_of` found of two models on the same data: text, or samples with a class."""
     lost = paired(first, second)
     if not text:
         return Tested("accuracy", float(first.mean()), float(second.mean()), lost)
@@ -106,7 +110,7 @@ def tested(before: Module, after: Module, test: list[Batch]) -> Tested:
     return Tested("bits per byte", base / np.log(2), float(second.mean()) / np.log(2), share)
 
 
-def _figures(model: Module, test: list[Batch]) -> Array:
+def figures_of(model: Module, test: list[Batch]) -> Array:
     """1 or 0 for each sample, or the mean loss of each window."""
     found = []
     with evaluating(model), no_grad():

@@ -180,20 +180,27 @@ Place = tuple[float, float, str]  # where a name stands: x, y, and which end of 
 
 
 def _names(svg: Element, plane: Plane, chosen: list[Group], discs: dict[str, Box], taken: list[Box]) -> None:
-    """The name of each group near its largest disc, where it covers least; far from it with a line to it."""
+    """The name of each group near its largest disc."""
+    covered = [*taken, *discs.values()]
     for disc, said in _together(chosen, discs):
-        long = len(said) * LETTER
-        costs = {
-            place: _cost(_box(place, long), disc, plane, [*taken, *discs.values()]) for place in _places(disc)
-        }
-        best = min(costs, key=lambda place: costs[place])
-        if costs[best] > 0.6 * long * 13:
-            continue  # it would hide more than it says; the table has all of them
-        x, y = (disc.left + disc.right) / 2, (disc.top + disc.bottom) / 2
-        if abs(best[1] - y) > 30:
-            draw_line(svg, x, y, best[0], best[1] - (8 if best[1] > y else -4), "leader")
-        draw_text(svg, *best[:2], said, "pointname", best[2])
-        taken.append(_box(best, long))
+        place_name(svg, plane, disc, said, covered)
+
+
+def place_name(svg: Element, plane: Plane, disc: Box, said: str, taken: list[Box]) -> None:
+    """Write a name near its disc, where it covers least of what is taken; far from it with a line to it.
+
+    Where it would hide more than it says it is left out. What it covers is taken then, too.
+    """
+    long = len(said) * LETTER
+    costs = {place: _cost(_box(place, long), disc, plane, taken) for place in _places(disc)}
+    best = min(costs, key=lambda place: costs[place])
+    if costs[best] > 0.6 * long * 13:
+        return
+    x, y = (disc.left + disc.right) / 2, (disc.top + disc.bottom) / 2
+    if abs(best[1] - y) > 30:
+        draw_line(svg, x, y, best[0], best[1] - (8 if best[1] > y else -4), "leader")
+    draw_text(svg, *best[:2], said, "pointname", best[2])
+    taken.append(_box(best, long))
 
 
 def _together(chosen: list[Group], discs: dict[str, Box]) -> list[tuple[Box, str]]:
