@@ -72,12 +72,10 @@ def save_program(made: Module, out: Path) -> None:
 
 def say_sizes(model: Module, out: Path) -> None:
     """The file beside the float32 weights as safetensors."""
-    from safetensors.numpy import save
-
+    from tinytorch.compression.steps import weights_bytes
     from tinytorch.profiling.words import size
-    from tinytorch.training.files import tensors_of
 
-    whole, now = len(save(tensors_of(model))), out.stat().st_size
+    whole, now = weights_bytes(model), out.stat().st_size
     console.say(
         f"file: {size(now)} in {out}, {whole / now:.2f}x smaller than {size(whole)} of float32 safetensors"
     )

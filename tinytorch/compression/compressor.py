@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sized
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -159,7 +160,7 @@ class Compressor:
         for number in range(1, self.rounds + 1):
             current = self._pruned(current, analysis, most, epochs, number)
             final = self._encoded(current, number)
-            if self.holds(final):
+            if self.budget.holds(final, self.whole):
                 break
             if final.cost <= self.budget.max_loss:  # too large only: go on from here
                 most *= self.whole / self.budget.target_ratio / final.file / STEP
@@ -180,10 +181,6 @@ class Compressor:
             return analyze(self.model, some, sparsities=CURVE, metric=self.score.metric)
         return analyze(self.model, some, sparsities=CURVE, metric=lambda model: -_mean_loss(model, some))
 
-    def holds(self, step: Step) -> bool:
-        """Whether a step is within the budget."""
-        return self.whole / step.file >= self.budget.target_ratio and step.cost <= self.budget.max_loss
-
     # ------------------------------------------------------------ steps
 
     def _pruned(self, model: Module, analysis: Analysis, most: float, epochs: int, number: int) -> Module:
@@ -193,7 +190,7 @@ class Compressor:
             console.notice("prune: this budget is met without zeros")
             return model
         layers: dict[str, Any] = prunable(model)
-        lesson = self._lesson(model)
+        lesson = self._lesson
         masks = Masks(model, {path: layers[path].weight.data != 0 for path in shares})
         reached = masks.sparsity
         steps = epochs * len(self.train) if isinstance(self.train, Sized) else 1000 * epochs
@@ -240,11 +237,11 @@ class Compressor:
         )
         on_codes = self._note(f"codes {number}", coded, "int8, one scale a tensor")
         self.steps[-1] = replace(on_codes, sparsity=step.sparsity)
-        return on_codes if self.holds(on_codes) else step
+        return on_codes if self.budget.holds(on_codes, self.whole) else step
 
     def _train_numbers(self, twin: Module, number: int) -> None:
         """Train what shared weights stand for: a small rate, as each number moves many weights."""
-        epochs, lesson = max(1, self.epochs // 3), self._lesson(twin)
+        epochs, lesson = max(1, self.epochs // 3), self._lesson
         optimizer = AdamW(list(twin.parameters()), lr=self.lr / 10, weight_decay=0.0)
         steps = epochs * len(self.train) if isinstance(self.train, Sized) else 1000 * epochs
         trainer = Trainer(
@@ -261,11 +258,12 @@ class Compressor:
         if history.interrupted:
             raise KeyboardInterrupt
 
-    def _lesson(self, student: Module) -> Lesson:
-        """What to train on: with what the original says of each sample, where it teaches."""
+    @cached_property
+    def _lesson(self) -> Lesson:
+        """What to train on, with what the original says of each sample, where it teaches: asked once."""
         if not self.teach:
             return Lesson(self.train, self.loss, (), "loss")
-        distiller = Distiller(student, self.model, compile=self.compile, seed=self.seed)
+        distiller = Distiller(self.model, self.model, compile=self.compile, seed=self.seed)
         return Lesson(distiller.taught(self.train), distiller.loss, (distiller.metric,), "accuracy")
 
     # ------------------------------------------------------------ the end

@@ -49,6 +49,14 @@ class Budget:
     target_ratio: float
     max_loss: float
 
+    def holds(self, step: Step, whole: int) -> bool:
+        """Whether a step is within it; whole: bytes of the float32 weights.
+
+        >>> Budget(20, 0.005).holds(Step("", 0.9, 0.004, 0.0, 50, 0, None), 1000)
+        True
+        """
+        return whole / step.file >= self.target_ratio and step.cost <= self.max_loss
+
 
 def step_of(name: str, model: Module, x: Tensor, figure: float, cost: float, note: str = "") -> Step:
     """Measure a model after a step; x: an input as the program takes it."""
@@ -118,11 +126,7 @@ class Report:
     @property
     def met(self) -> bool:
         """Whether the budget holds."""
-        return self.holds(self.result)
-
-    def holds(self, step: Step) -> bool:
-        """Whether a step is within the budget."""
-        return self.whole / step.file >= self.budget.target_ratio and step.cost <= self.budget.max_loss
+        return self.budget.holds(self.result, self.whole)
 
     def __repr__(self) -> str:
         head = ["step", self.score, "lost", "zeros", "file", "smaller", "resident", "read", "", "note"]

@@ -335,7 +335,7 @@ def _of_text(journey: Journey, name: str, trained: GPT) -> OnFewer:
         (_with_sizes(_whole(bench), points[0]), *points),
         1 + kept,
         TEXT,
-        size / steps[kept].file >= TEXT.target_ratio and steps[kept].cost <= TEXT.max_loss,
+        TEXT.holds(steps[kept], size),
         sparse,
         _even(bench, widest.shape, x.size),
         tested(by_input, by_size, splits.test),
