@@ -191,6 +191,18 @@ def test_zeros_stay_while_all_else_trains(compile) -> None:
         assert not np.array_equal(p.data, before[name]), name
 
 
+def test_zeros_are_there_after_each_step() -> None:
+    """And not only at the end: what others train on meanwhile must be the pruned model."""
+    pruned = prune(small_cnn(), 0.6)
+    optimizer = tt.optim.AdamW(pruned.model.parameters(), lr=5e-3)
+    trainer = finetune.PruningTrainer(pruned.model, optimizer, nn.CrossEntropyLoss(), masks=pruned.masks)
+    for batch in images():
+        trainer.step([batch])
+        assert Masks.of_zeros(pruned.model).sparsity == pytest.approx(pruned.masks.sparsity, abs=0.002)
+        for path, layer in prunable(pruned.model).items():
+            assert not layer.weight.data[~pruned.masks[path]].any()
+
+
 @pytest.mark.parametrize("compile", [None, tt.compile])
 def test_a_gradual_schedule_ends_at_its_sparsity(compile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finetune, "EVERY", 2)

@@ -195,6 +195,5 @@ def fine_tune(
     history = trainer.fit(train, epochs, validation=validation)
     if history.interrupted:
         raise KeyboardInterrupt
-    masks.apply()
     model.eval()
     return history
