@@ -270,13 +270,19 @@ def test_layers_that_stay_say_why(told: dict[type, Race]) -> None:
 
 
 def test_measured_on_this_machine() -> None:
-    """A layer of hardly any weights is faster without its zeros, and the model gives the same."""
-    model = nn.Sequential(layer(512, 512, 0.99), nn.ReLU(), nn.Linear(512, 4))
-    x = from_numpy(np.random.default_rng(0).standard_normal((32, 512)).astype(np.float32))
-    twin, report = sparsify(model, x, rounds=10)
-    assert report.rows[0].chosen in ("csr", "blocked")
-    assert report.rows[0].gain > 1
-    assert report.whole is not None
+    """Where one weight in 500 is left, less work takes less time, and the model gives the same.
+
+    Whether so few rounds show it beyond chance is for the machine to say: the choice must follow from that.
+    """
+    model = nn.Sequential(layer(1024, 1024, 0.998), nn.ReLU(), nn.Linear(1024, 4))
+    x = from_numpy(np.random.default_rng(0).standard_normal((64, 1024)).astype(np.float32))
+    twin, report = sparsify(model, x, rounds=20)
+    row = report.rows[0]
+    assert all(gain.value > 2 for gain in row.gains.values())
+    best = max(row.gains, key=lambda form: row.gains[form].value)
+    low = row.gains[best].low
+    assert row.chosen == (best if low is not None and low > 1 else "dense")
+    assert (report.whole is None) == (row.chosen == "dense")
     with no_grad():
         np.testing.assert_allclose(twin(x).data, model(x).data, rtol=1e-4, atol=1e-4)
 
