@@ -28,8 +28,10 @@ class Case:
     options: dict[str, Any]
 
 
+_LONG: dict[str, Any] = {"epochs": 80, "weight_decay": 0.05, "rounds": 1}
+"""Chosen on validation data, 3 seeds: 0.06 points lost there; in 20 epochs without decay 0.26."""
 CASES = (
-    Case("300-100", "mnist", 66, 0.002, 35, 64, 0.001, {"epochs": 30, "rounds": 1}),
+    Case("300-100", "mnist", 66, 0.002, 35, 64, 0.001, _LONG),
     Case("lenet-5", "mnist", 104, 0.002, 35, 100, 0.001, {"epochs": 12, "rounds": 1}),
     Case("mlp", "fashion-full", 26, 0.005, 25, None, 0.005, {"epochs": 20}),
     Case("cnn", "fashion-full", 26, 0.005, 25, None, 0.005, {"epochs": 10}),

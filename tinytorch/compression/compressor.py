@@ -235,8 +235,7 @@ class Compressor:
             scan=False,
             seed=self.seed,
         )
-        on_codes = self._note(f"codes {number}", coded, "int8, one scale a tensor")
-        self.steps[-1] = replace(on_codes, sparsity=step.sparsity)
+        on_codes = self._note(f"codes {number}", coded, "int8, one scale a tensor", step.sparsity)
         return on_codes if self.budget.holds(on_codes, self.whole) else step
 
     def _train_numbers(self, twin: Module, number: int) -> None:
@@ -268,10 +267,12 @@ class Compressor:
 
     # ------------------------------------------------------------ the end
 
-    def _note(self, name: str, model: Module, note: str) -> Step:
-        """Measure, and keep a copy."""
+    def _note(self, name: str, model: Module, note: str, sparsity: float | None = None) -> Step:
+        """Measure, and keep a copy; `sparsity` where weights are codes, in which none is counted."""
         figure = self.score.value(model)
         step = step_of(name, model, self.x, figure, self.score.lost(figure), note)
+        if sparsity is not None:
+            step = replace(step, sparsity=sparsity)
         self.steps.append(step)
         self.models.append(copy.deepcopy(model))
         console.notice(

@@ -35,8 +35,8 @@ def chart_of(result: OnFewer) -> Element:
     for number, (point, disc) in enumerate(zip(result.points, discs, strict=True)):
         _draw(svg, plane, result, point, disc, chosen=number == result.kept)
     taken = list(discs)
-    order = sorted(range(len(discs)), key=lambda number: (number != result.kept, number not in best))
-    for number in order:
+    named_first = {result.kept, *best}
+    for number in sorted(range(len(discs)), key=lambda n: (n not in named_first, discs[n].top)):
         place_name(svg, plane, discs[number], result.points[number].name, taken)
     return svg
 
