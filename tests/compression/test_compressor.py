@@ -194,6 +194,17 @@ def test_a_budget_that_cannot_be_met_is_said_and_the_best_kept(trained: MLP) -> 
     assert found.report.kept > 0
 
 
+def test_a_budget_out_of_reach_ends_near_to_what_can_be_met(trained: MLP) -> None:
+    """Bytes for no weight at all: the first round loses nearly everything, later ones go back."""
+    report = compressor(trained, target_ratio=5000, max_loss=0.02, rounds=3, codes=False).run().report
+    first, result = report.steps[2], report.result
+    assert first.name == "shared 1"
+    assert first.cost > 0.3
+    assert result.cost <= 0.04
+    assert report.ratio > 5
+    assert report.steps[4].file > first.file
+
+
 def step(file: int, cost: float, resident: int = 0) -> Step:
     return Step("", 0.0, cost, 0.0, file, resident, None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Sized
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +21,7 @@ from tinytorch.compression.analyze import Analysis, analyze
 from tinytorch.compression.distill import Distiller
 from tinytorch.compression.finetune import fine_tune
 from tinytorch.compression.masks import Masks, prunable
+from tinytorch.compression.prune import sparsity_of
 from tinytorch.compression.schedule import gradual
 from tinytorch.compression.scores import chosen_layers
 from tinytorch.compression.share import settled, shared
@@ -47,6 +49,8 @@ HEAD, BESIDE = 300, 100
 """Bytes of a compact program without weights: in all, and for each layer; measured on an MLP and a CNN."""
 STEP = 1.1
 """By which the next round aims beyond what the last one missed."""
+FAR = 4.0
+"""Times the loss allowed, beyond which a round was too ambitious; below it was too short."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,8 @@ class Compressor:
     Each layer is pruned alone and measured, and gets the sparsity at which bytes cost the same in all of
     them. The model is pruned to that while it trains (`gradual`), its weights become few numbers (`shared`),
     which train on, then int8 codes where the budget still holds with them. Where the file is still too large,
-    a next round prunes further; where too much is lost, it starts again and prunes less, trained longer.
+    a next round prunes further; where too much is lost, it starts again and trains longer; where far too much
+    is lost, it prunes less, so that a budget that cannot be met ends near to what can.
 
     Args:
         train: loader of training batches with targets, which gives another order each time.
@@ -155,24 +160,35 @@ class Compressor:
         """Search, and give the best that was found: the smallest within the budget, if there is one."""
         self._note("float32", self.model, "as it was")
         analysis = self.analysis()
-        most = self._room()
+        most, failed = self.whole / self.budget.target_ratio - self._beside, 0.0
         current, epochs = copy.deepcopy(self.model), self.epochs
         for number in range(1, self.rounds + 1):
             current = self._pruned(current, analysis, most, epochs, number)
             final = self._encoded(current, number)
             if self.budget.holds(final, self.whole):
                 break
-            if final.cost <= self.budget.max_loss:  # too large only: go on from here
-                most *= self.whole / self.budget.target_ratio / final.file / STEP
-            else:  # too much lost: once more from the start, with more time, and no smaller than asked for
-                excess = self.whole / self.budget.target_ratio / final.file
-                most *= min(max(excess / STEP, 1.0), 1.5)
-                current, epochs = copy.deepcopy(self.model), 2 * epochs
+            excess = self.whole / self.budget.target_ratio / final.file
+            if final.cost <= self.budget.max_loss:  # too large only: go on from here, short of what failed
+                most = max(most * excess / STEP, math.sqrt(most * failed))
+                continue
+            if final.cost > FAR * self.budget.max_loss:  # time does not mend that: half way to no zeros
+                failed = max(most, final.file - self._beside, 1.0)
+                most = math.sqrt(failed * max(self._unpruned, failed))
+            else:  # more time, and no smaller than asked for
+                most, epochs = most * min(max(excess / STEP, 1.0), 1.5), 2 * epochs
+            current = copy.deepcopy(self.model)
         return self._result()
 
-    def _room(self) -> float:
-        """Bytes that the budget leaves for weights, beside names, shapes and biases."""
-        return self.whole / self.budget.target_ratio - HEAD - BESIDE * len(prunable(self.model))
+    @property
+    def _beside(self) -> int:
+        """Bytes of a file beside those of its weights: names, shapes and biases."""
+        return HEAD + BESIDE * len(prunable(self.model))
+
+    @property
+    def _unpruned(self) -> float:
+        """About how many bytes all weights take as codes of few numbers, none of them zero."""
+        weights = sum(row.weights for row in sparsity_of(self.model))
+        return weights * math.log2(self.clusters + 1) / 8
 
     def analysis(self) -> Analysis:
         """What pruning each layer alone costs in mean loss, on a part of the validation data."""
