@@ -236,6 +236,23 @@ def test_the_fastest_form_takes_the_place_if_it_is_faster_beyond_chance(
     assert len(set(map(len, text.splitlines()[:2]))) == 1
 
 
+def test_a_model_that_loses_by_layers_that_win_stays_dense(told: dict[type, Race]) -> None:
+    told.update({SparseLinear: result(3.0, FASTER), nn.Sequential: result(0.8, SLOWER)})
+    model = net()
+    twin, report = sparsify(model, tt.ones(3, 16))
+    assert [type(m) for m in twin] == [nn.Linear, nn.ReLU, nn.Linear]
+    assert twin is not model
+    assert {row.chosen for row in report.rows} == {"dense"}
+    assert report.rows[0].why == (
+        "3.00x [2.70, 3.30] as fast as dense by itself, but the model with such layers is 0.80x [0.72, 0.88]"
+    )
+    assert report.rows[1].why == "no zeros"
+    assert report.whole is not None
+    assert "the model: 1.00 ms before, 1.25 ms after" in repr(report)
+    told.update({nn.Sequential: result(0.8, SAME)})
+    assert sparsify(model, tt.ones(3, 16))[1].rows[0].chosen == "csr"
+
+
 def test_layers_that_stay_say_why(told: dict[type, Race]) -> None:
     told.update({SparseLinear: result(9.0, FASTER)})
 

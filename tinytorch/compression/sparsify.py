@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
@@ -64,7 +65,9 @@ class SparseRow:
 
 @dataclass(frozen=True)
 class SparsifyReport:
-    """What `sparsify` made of each Linear layer; `whole`: the model before and after, if anything changed."""
+    """What `sparsify` made of each Linear layer; `whole`: the model before and after, if anything was faster
+    by itself.
+    """
 
     rows: tuple[SparseRow, ...]
     whole: Race | None
@@ -141,7 +144,8 @@ def sparsify(
     inputs: what the model is called with, of the shapes that it is meant for. Each Linear layer with zeros
     runs against itself by rows (CSR) and in blocks of 8 outputs, compiled, on as many rows as it gets here.
     The fastest form takes its place if it is faster than dense beyond chance, and at least `least_gain`
-    times as fast; else the layer stays as it is, and the report says why. The new layers do not train.
+    times as fast; else the layer stays as it is, and the report says why. Where the whole model turns out
+    slower with the new layers, all stay dense. The new layers do not train.
 
     Raises CompressionError for a model without Linear layers with weights of float32, or that is one itself,
     for inputs that are no Tensors, on which no such layer runs or that are not finite, and a `least_gain`
@@ -171,7 +175,18 @@ def sparsify(
     if any(row.chosen != "dense" for row in rows):
         with evaluating(model), evaluating(twin):
             whole = race(model, twin, *given, rounds=rounds, seed=seed)
+    if whole is not None and whole.loses:
+        rows = [_taken_back(row, whole) for row in rows]
+        twin = copy.deepcopy(model)
     return twin, SparsifyReport(tuple(rows), whole)
+
+
+def _taken_back(row: SparseRow, whole: Race) -> SparseRow:
+    """A layer that won alone, in a model that loses: what was compiled into one program with it has gone."""
+    if row.chosen == "dense":
+        return row
+    why = f"{row.why} by itself, but the model with such layers is {words.times(whole.gain)}"
+    return dataclasses.replace(row, chosen="dense", why=why)
 
 
 def _linear_layers(model: Module) -> dict[str, Linear]:
