@@ -22,6 +22,7 @@ from tinytorch.journey.profile import FEW, Profiled, shown, without_timeline
 from tinytorch.journey.stage import Journey, Stage
 from tinytorch.journey.step import Step
 from tinytorch.models.registry import Model
+from tinytorch.profiling import words
 from tinytorch.profiling.context import Settings, profile_subject
 from tinytorch.profiling.profile import Profile
 from tinytorch.profiling.report.outline import families
@@ -157,9 +158,7 @@ def short(race: Race) -> str:
     >>> short(Race(10, one, one, Estimate(0.5, 0.4, 0.6), SLOWER, ""))
     '2.0x slower'
     """
-    if race.word == FASTER:
-        return f"{race.gain.value:.1f}x faster"
-    return f"{1 / race.gain.value:.1f}x slower" if race.word == SLOWER else race.word
+    return words.faster(race.gain.value) if race.word in (FASTER, SLOWER) else race.word
 
 
 # ---------------------------------------------------------------- the work

@@ -154,9 +154,7 @@ class QuantizeStage(Stage[OnCodes]):
 
 def gained(race: Race) -> str:
     """The gain in two words, as of the stage before."""
-    if race.word == FASTER:
-        return f"{race.gain.value:.1f}x faster"
-    return f"{1 / race.gain.value:.1f}x slower" if race.loses else race.word
+    return words.faster(race.gain.value) if race.word == FASTER or race.loses else race.word
 
 
 def data_of(name: str) -> str:

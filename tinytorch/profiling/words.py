@@ -160,6 +160,16 @@ def times(estimate: Estimate) -> str:
     return _ranged(estimate, lambda x: f"{x:.{decimals}f}" if math.isfinite(x) else figure(x), "x")
 
 
+def faster(ratio: float) -> str:
+    """A time before over one after; near to 1 with a digit more.
+
+    >>> faster(2.0), faster(0.5), faster(0.98)
+    ('2.0x faster', '2.0x slower', '1.02x slower')
+    """
+    change = max(ratio, 1 / ratio)
+    return f"{change:.{1 if change >= 1.1 else 2}f}x {'faster' if ratio > 1 else 'slower'}"
+
+
 def printable(text: str) -> str:
     """Text with what a page cannot show replaced: control characters other than line ends and tabs.
 
