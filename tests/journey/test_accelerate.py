@@ -14,7 +14,7 @@ import pytest
 
 from tests.journey.html_check import Page
 from tests.journey.scales import TEXT, TINY
-from tinytorch import console, models
+from tinytorch import models
 from tinytorch.acceleration.compiled import compile
 from tinytorch.acceleration.runner import Interpreted
 from tinytorch.autograd import no_grad
@@ -36,14 +36,6 @@ pytest.importorskip("llvmlite")
 CONFIG = {"mlp": {"sizes": (784, 32, 10)}, "gpt": TEXT["config"]}
 DATA = {"mlp": "fashion", "gpt": "pydocs"}
 TINIEST = replace(TINY, latency_runs=3, observed_runs=2)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quiet() -> object:
-    """No bars among the results of the tests."""
-    console.set_quiet(True)
-    yield
-    console.set_quiet(False)
 
 
 def journey_with(**those: Any) -> Journey:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.journey.html_check import Page
 from tests.journey.scales import TEXT, TINY
-from tinytorch import console, models
+from tinytorch import models
 from tinytorch.autograd import no_grad
 from tinytorch.compression.prune import prune
 from tinytorch.compression.shrunk import Shrunk
@@ -29,14 +29,6 @@ from tinytorch.random import Generator
 pytest.importorskip("llvmlite")
 CONFIG = {"mlp": {"sizes": (784, 32, 10)}, "gpt": TEXT["config"]}
 BITS = ["float16", "int8", "int4-g128"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quiet() -> object:
-    """No bars among the results of the tests."""
-    console.set_quiet(True)
-    yield
-    console.set_quiet(False)
 
 
 @pytest.fixture(scope="module")

@@ -15,21 +15,13 @@ from scipy.special import softmax as scipy_softmax
 
 from tests.journey.html_check import Page
 from tests.journey.scales import TINY
-from tinytorch import Tensor, console, data, models, no_grad
+from tinytorch import Tensor, data, models, no_grad
 from tinytorch.journey import FULL, QUICK, Journey, take_journey
 from tinytorch.journey.language import excerpt
 from tinytorch.journey.train import Train
 from tinytorch.models import pretrained
 
 ALL = ("mlp", "cnn", "gpt")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quiet() -> object:
-    """No bars among the results of the tests."""
-    console.set_quiet(True)
-    yield
-    console.set_quiet(False)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.journey.html_check import Page
 from tests.journey.scales import TEXT, TINY
-from tinytorch import console, models
+from tinytorch import models
 from tinytorch.autograd import no_grad
 from tinytorch.journey import Journey
 from tinytorch.journey.quantize import OnCodes, QuantizeStage, _against_bits, gained
@@ -22,14 +22,6 @@ from tinytorch.random import Generator
 
 pytest.importorskip("llvmlite")
 CONFIG = {"mlp": {"sizes": (784, 32, 10)}, "gpt": TEXT["config"]}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quiet() -> object:
-    """No bars among the results of the tests."""
-    console.set_quiet(True)
-    yield
-    console.set_quiet(False)
 
 
 @pytest.fixture(scope="module")

@@ -16,14 +16,6 @@ from tinytorch.errors import CheckpointError, DataError
 from tinytorch.journey import Journey, Stage, take_journey
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> object:
-    """No bars among the results of the tests."""
-    console.set_quiet(True)
-    yield
-    console.set_quiet(False)
-
-
 @dataclass(frozen=True)
 class Letters:
     letters: int
