@@ -55,3 +55,15 @@ class QuantizationError(TinyTorchError, ValueError):
 
 class CompressionError(TinyTorchError, ValueError):
     """A model, sparsity, pattern or budget with which nothing can be pruned, shared, shrunk or distilled."""
+
+
+class ModelFileError(TinyTorchError, ValueError):
+    """A file of a language model that is damaged, cut off, or of a kind that is not read."""
+
+
+class CacheError(TinyTorchError, RuntimeError):
+    """A cache of keys and values that is full, or that does not hold what is asked of it."""
+
+
+class GenerationError(TinyTorchError, ValueError):
+    """A prompt or a setting with which no text can be generated."""

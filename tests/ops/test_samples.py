@@ -18,6 +18,7 @@ from tests.ops import (  # noqa: F401  # they fill the table
     reference_codes,
     reference_fused,
     reference_images,
+    reference_language,
     reference_sparse,
 )
 from tests.ops.reference import EXTRA_SAMPLES, REFERENCES, Array
@@ -28,7 +29,7 @@ from tinytorch.ops.context import context, observe, register_kernel, use_backend
 from tinytorch.ops.spec import Spec, float16, float32, float64
 from tinytorch.tensor import Tensor, from_numpy
 
-ABSTRACT = {"Unary", "Binary", "Comparison", "Layout", "Reduction", "Convolution", "Pooling", "Sparse"}
+ABSTRACT = {"Unary", "Binary", "Comparison", "Layout", "Reduction", "Convolution", "Pooling", "Sparse", "Paged"}
 """Bases that compute nothing themselves; every other op answers to this suite."""
 HERE_ONLY = (float32, float64)
 BUILT_IN = ("naive", "blocked", "compiled")

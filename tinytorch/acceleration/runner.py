@@ -42,8 +42,10 @@ class Interpreted:
         return found
 
 
-def make_runner(graph: Graph) -> Runner:
+def make_runner(graph: Graph, fixed: bool = False) -> Runner:
     """A native program for a graph, or NumPy where there is no LLVM.
+
+    `fixed`: products are summed in the order that their sizes speak for, whatever is faster here.
 
     >>> from tinytorch.ops.elementwise import Relu
     >>> from tinytorch.ops.spec import Spec, float32
@@ -60,7 +62,7 @@ def make_runner(graph: Graph) -> Runner:
     from tinytorch.acceleration.native.lower import lower
     from tinytorch.acceleration.native.program import Program
 
-    return Program(lower(graph))
+    return Program(lower(graph), fixed=fixed)
 
 
 def run_program(runner: Runner, arrays: Sequence[Array]) -> list[Array]:

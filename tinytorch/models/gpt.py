@@ -82,10 +82,11 @@ class GPT(Module):
     def forward(self, ids: Tensor, cache: KVCacheLike | None = None) -> Tensor:
         """Logits (batch, t, vocab_size) for ids: (batch, t).
 
-        Each id's row of the token embedding `wte`, and to it the row of `wpe.weight` of its position: 0 to
-        t - 1, or with a cache, which holds `cache.length` positions already, those that follow. Then `drop`,
-        all `blocks` in order, called as block(x, None, cache), `norm`, and `head`. Raises ShapeError, which
-        shows the shape of ids, if they do not have two axes, and for positions beyond `context`.
+        Each id's row of the token embedding `wte`, and to it the row of `wpe` of its position: 0 to t - 1, or
+        with a cache, which holds `cache.length` positions already, those that follow, `cache.positions(t)`.
+        Then `drop`, all `blocks` in order, called as block(x, None, cache), `norm`, and `head`. Raises
+        ShapeError, which shows the shape of ids, if they do not have two axes, and for positions beyond
+        `context`.
         """
         start = 0 if cache is None else cache.length
         if ids.ndim != 2 or start + ids.shape[1] > self.context:
@@ -93,8 +94,9 @@ class GPT(Module):
                 f"GPT: ids {ids.shape} after {start} cached positions; "
                 f"expected (batch, t) with at most {self.context} positions in all"
             )
-        positions = self.wpe.weight[start : start + ids.shape[1]]
-        x = self.drop(self.wte(ids) + positions)
+        t = ids.shape[1]
+        places = self.wpe.weight[:t] if cache is None else self.wpe(cache.positions(t))
+        x = self.drop(self.wte(ids) + places)
         for block in self.blocks:
             x = block(x, None, cache)
         return self.head(self.norm(x))  # type: ignore[no-any-return]

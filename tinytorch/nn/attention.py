@@ -22,10 +22,15 @@ class KVCacheLike(Protocol):
 
     @property
     def length(self) -> int:
-        """Positions that every layer holds; a model reads it before the first `append` of a pass."""
+        """Positions that every layer holds; a model reads it before the first layer of a pass attends."""
 
-    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store k and v: (batch, heads, t, d); return all of the layer: (batch, heads, length + t, d)."""
+    def positions(self, t: int) -> Tensor:
+        """The positions of the next t tokens: int64 (batch, t), or (1, t) where all sequences are as long."""
+
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = True
+    ) -> Tensor:
+        """Store k and v: (batch, heads, t, d), and return `attention` of q to all that the layer holds now."""
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
@@ -97,16 +102,46 @@ class MultiHeadAttention(Module):
 
         Queries, keys and values are `q_proj`, `k_proj`, `v_proj` of x, each split into `num_heads` heads;
         what `attention` makes of them, the heads merged, goes through `out_proj`. `mask`: bool, True = may
-        attend; `causal`: no position sees a later one. With a cache, keys and values are those that
-        `cache.append(self.layer, k, v)` returns: the earlier ones and these. Raises ShapeError unless x has
-        three axes.
+        attend; `causal`: no position sees a later one. With a cache it is the cache that attends, to the keys
+        and values of before and to these: `cache.attend(self.layer, q, k, v, mask, causal)`. Raises
+        ShapeError unless x has three axes.
         """
         if x.ndim != 3:
             raise ShapeError(f"MultiHeadAttention: input {x.shape}, expected (batch, t, {self.embed_dim})")
         q, k, v = (split_heads(p(x), self.num_heads) for p in (self.q_proj, self.k_proj, self.v_proj))
-        if cache is not None:
-            k, v = cache.append(self.layer, k, v)
-        return self.out_proj(merge_heads(attention(q, k, v, mask, causal)))  # type: ignore[no-any-return]
+        if cache is None:
+            attended = attention(q, k, v, mask, causal)
+        else:
+            attended = cache.attend(self.layer, q, k, v, mask, causal)
+        return self.out_proj(merge_heads(attended))  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         return f"{self.embed_dim}, num_heads={self.num_heads}"
+
+
+def grouped_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False
+) -> Tensor:
+    """`attention` in which several query heads share one head of k and v; result as q.
+
+    q: (batch, heads, t, d), k and v: (batch, kv_heads, s, d): query head i has key head i // (heads /
+    kv_heads). Ainslie et al., "GQA: training generalized multi-query transformer models", 2023. Raises
+    ShapeError unless kv_heads divides heads.
+
+    >>> from tinytorch.tensor import ones
+    >>> grouped_attention(ones(1, 6, 3, 4), ones(1, 2, 5, 4), ones(1, 2, 5, 4)).shape
+    (1, 6, 3, 4)
+    """
+    (batch, heads, t, d), (_, kv_heads, s, _) = q.shape, k.shape
+    if heads == kv_heads:
+        return attention(q, k, v, mask, causal)
+    if kv_heads < 1 or heads % kv_heads:
+        raise ShapeError(f"grouped_attention: {kv_heads} heads of keys do not divide {heads} of queries")
+    group = heads // kv_heads
+    k, v = (
+        x.reshape(batch * kv_heads, 1, s, d).expand(batch * kv_heads, group, s, d) for x in (k, v)
+    )
+    if mask is not None:
+        mask = mask.expand(batch, heads, t, s).reshape(batch * kv_heads, group, t, s)
+    out = attention(q.reshape(batch * kv_heads, group, t, d), k, v, mask, causal)
+    return out.reshape(batch, heads, t, d)

@@ -291,6 +291,7 @@ def native_ops() -> list[type[Op]]:
     from tinytorch.acceleration.native import (  # noqa: F401 - they fill the table of rules
         code_rules,
         image_rules,
+        language_rules,
         rules,
         sparse_rules,
     )

@@ -37,8 +37,10 @@ class Program:
     It checks nothing: inputs must be row-major arrays of the graph's shapes and dtypes.
     """
 
-    def __init__(self, lowered: Lowered, use_cache: bool = True, threads: int | None = None) -> None:
-        self.lowered, self.use_cache = lowered, use_cache
+    def __init__(
+        self, lowered: Lowered, use_cache: bool = True, threads: int | None = None, fixed: bool = False
+    ) -> None:
+        self.lowered, self.use_cache, self.fixed = lowered, use_cache, fixed
         self.graph = lowered.graph
         self.names = segment_names(lowered)
         self.output_specs = [self.graph.specs[v] for v in self.graph.outputs]
@@ -50,7 +52,7 @@ class Program:
 
     def _build(self, threads: int) -> None:
         """Make the code for so many threads, or read it from disk, and room for what it works on."""
-        if self.use_cache:
+        if self.use_cache and not self.fixed:
             choose(self.lowered, threads)
         self.layout = Layout(self.lowered, threads)
         self.limit = limit()

@@ -12,7 +12,7 @@ import numpy as np
 from tinytorch.acceleration.graph import Call, Graph
 from tinytorch.acceleration.passes.rewrite import expanded, rewritten
 from tinytorch.nn.embedding import embedding
-from tinytorch.ops import batchnorm, conv, matmul, quantized, sparse, update
+from tinytorch.ops import batchnorm, blocks, conv, matmul, quantized, sparse, update
 from tinytorch.ops.arithmetic import Pow
 from tinytorch.ops.base import Op, registry
 from tinytorch.ops.context import rules
@@ -103,6 +103,10 @@ def _lookup_int8(op: Op, codes: Tensor, scale: Tensor, ids: Tensor) -> Tensor:
     return embedding(ids, codes).to(scale.dtype) * embedding(ids, scale)
 
 
+def _block_linear(op: Any, x: Tensor, scale: Tensor, sums: Tensor, w: Tensor) -> Tensor:
+    return reshape(op(_rows(x), _rows(scale), _rows(sums), w), (*x.shape[:-1], op.n))
+
+
 def _sparse(op: Op, x: Tensor, values: Tensor, columns: Tensor, starts: Tensor, *bias: Tensor) -> Tensor:
     out = op(_rows(x), values, columns, starts)
     return reshape(out + bias[0] if bias else out, (*x.shape[:-1], out.shape[1]))
@@ -120,6 +124,7 @@ FORMS: dict[type[Op], Callable[..., Any]] = {
     quantized.LinearInt4: _linear_int4,
     quantized.Conv2dInt8: _conv2d_int8,
     quantized.LookupInt8: _lookup_int8,
+    blocks.BlockLinear: _block_linear,
     sparse.LinearCSR: _sparse,
     sparse.LinearBlocked: _sparse,
 }

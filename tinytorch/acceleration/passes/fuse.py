@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tinytorch.acceleration.fused import Fused, parts
 from tinytorch.acceleration.graph import Call, Graph
 from tinytorch.acceleration.passes.elementwise import is_elementwise
-from tinytorch.ops import conv, integer, matmul, pool, sparse
+from tinytorch.ops import blocks, conv, integer, matmul, pool, sparse
 from tinytorch.ops.base import Op
 from tinytorch.ops.context import rules
 from tinytorch.ops.index import Slice
@@ -16,7 +16,12 @@ from tinytorch.ops.reduce import Max, Mean, Min, Sum
 from tinytorch.ops.shape import Layout
 from tinytorch.ops.spec import Shape
 
-OF_CODES: tuple[type[Op], ...] = (integer.IntMatMul, integer.IntConv2d, integer.GroupMatMul)
+OF_CODES: tuple[type[Op], ...] = (
+    integer.IntMatMul,
+    integer.IntConv2d,
+    integer.GroupMatMul,
+    blocks.BlockLinear,
+)
 """Products of codes."""
 OF_SPARSE: tuple[type[Op], ...] = (sparse.LinearCSR, sparse.LinearBlocked)
 """Products with sparse weights."""

@@ -12,6 +12,7 @@ from tinytorch.acceleration.passes.fuse import fuse, fuse_pools
 from tinytorch.acceleration.passes.prepare import fold_scales, prepare
 from tinytorch.acceleration.passes.rematerialize import rematerialize
 from tinytorch.acceleration.passes.reshapes import sink_reshapes
+from tinytorch.acceleration.passes.rows import take_early
 from tinytorch.acceleration.passes.schedule import update_early
 from tinytorch.acceleration.passes.simplify import simplify
 
@@ -23,6 +24,7 @@ PASSES: Sequence[Pass] = (
     rematerialize,
     decompose,
     simplify,
+    take_early,
     merge_equal,
     sink_reshapes,
     merge_equal,

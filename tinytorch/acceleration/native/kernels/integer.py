@@ -51,11 +51,31 @@ def code_width(m: int) -> int:
     return 64 if m == 1 else 32 if m <= 3 else 16
 
 
-class Codes(Kernel):
-    """Base of products of codes: x: (m, k), panels of w, and a body whose first input is the sum."""
+class WithBody(Kernel):
+    """Base of products that go on with element-wise work: a body whose first input is the sum."""
 
     shares = True
     overwrites = True
+    body: Body
+
+    def _store(
+        self,
+        e: Emitter,
+        total: Value,
+        at: Sequence[Value],
+        count: int,
+        extras: Sequence[Pointer],
+        outs: Sequence[Pointer],
+    ) -> None:
+        """The epilogue of some sums at a row and a column, to memory; `extras` are the last of the reads."""
+        places = self.reads[len(self.reads) - len(extras) :]
+        beside = load_beside(extras, places, at, -1, total.lanes, count)
+        values = [e.spread(value, total.lanes) for value in self.body.emit(e, [total, *beside])]
+        store_beside(outs, self.writes, at, -1, values, count)
+
+
+class Codes(WithBody):
+    """Base of products of codes: x: (m, k), panels of w, and a body."""
 
     def __init__(
         self,
@@ -81,21 +101,6 @@ class Codes(Kernel):
     def signature(self) -> tuple[Any, ...]:
         places = map(layout, (*self.reads, *self.writes))
         return type(self).__name__, self.n, self.codes.signature(), self.body.signature(), *places
-
-    def _store(
-        self,
-        e: Emitter,
-        total: Value,
-        at: Sequence[Value],
-        count: int,
-        extras: Sequence[Pointer],
-        outs: Sequence[Pointer],
-    ) -> None:
-        """The epilogue of some sums at a row and a column, to memory."""
-        places = self.reads[len(self.reads) - len(extras) :]
-        beside = load_beside(extras, places, at, -1, total.lanes, count)
-        values = [e.spread(value, total.lanes) for value in self.body.emit(e, [total, *beside])]
-        store_beside(outs, self.writes, at, -1, values, count)
 
     def _element(self) -> DType:
         """What a panel is made of: the codes of one column that are multiplied at once."""

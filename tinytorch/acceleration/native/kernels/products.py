@@ -103,7 +103,7 @@ class Pairs(Integers):
         return (widened(e, Pointer(e, columns.ir, np.dtype(np.int8)).load(2 * self.lanes), I16),)
 
     def add(self, e: Emitter, left: Sequence[Value], right: Sequence[Value], total: Value) -> Value:
-        return total + _sum_of_pairs(e, _as(e, left[0], I16, 16), right[0], self.avx2)
+        return total + sum_of_pairs(e, _as(e, left[0], I16, 16), right[0], self.avx2)
 
 
 class Quads(Integers):
@@ -115,8 +115,8 @@ class Quads(Integers):
         return (_as(e, columns.load(self.lanes), I8, 32),)
 
     def add(self, e: Emitter, left: Sequence[Value], right: Sequence[Value], total: Value) -> Value:
-        twos = _unsigned_by_signed(e, _as(e, left[0], I8, 32), right[0], self.avx2)
-        return total + _sum_of_pairs(e, twos, _ones(e), self.avx2)
+        twos = unsigned_by_signed(e, _as(e, left[0], I8, 32), right[0], self.avx2)
+        return total + sum_of_pairs(e, twos, _ones(e), self.avx2)
 
 
 class Nibbles(Integers):
@@ -137,10 +137,10 @@ class Nibbles(Integers):
 
     def add(self, e: Emitter, left: Sequence[Value], right: Sequence[Value], total: Value) -> Value:
         twos = [
-            _unsigned_by_signed(e, columns, _as(e, row, I8, 32), self.avx2)
+            unsigned_by_signed(e, columns, _as(e, row, I8, 32), self.avx2)
             for row, columns in zip(left, right, strict=True)
         ]
-        return total + _sum_of_pairs(e, twos[0] + twos[1], _ones(e), self.avx2)
+        return total + sum_of_pairs(e, twos[0] + twos[1], _ones(e), self.avx2)
 
 
 # ---------------------------------------------------------------- instructions
@@ -160,26 +160,26 @@ def _ones(e: Emitter) -> Value:
     return Value(e, ir.Constant(ir.VectorType(I16, 16), [1] * 16))
 
 
-def _sum_of_pairs(e: Emitter, a: Value, b: Value, avx2: bool) -> Value:
+def sum_of_pairs(e: Emitter, a: Value, b: Value, avx2: bool) -> Value:
     """a * b of int16, in int32, each two neighbours summed."""
     if avx2:
         kind = ir.VectorType(I32, 8)
         function = e.declare("llvm.x86.avx2.pmadd.wd", kind, [a.type, b.type])
         return Value(e, e.builder.call(function, [a.ir, b.ir]))
     product = widened(e, a, I32) * widened(e, b, I32)
-    return _every_second(e, product, 0) + _every_second(e, product, 1)
+    return every_second(e, product, 0) + every_second(e, product, 1)
 
 
-def _unsigned_by_signed(e: Emitter, a: Value, b: Value, avx2: bool) -> Value:
+def unsigned_by_signed(e: Emitter, a: Value, b: Value, avx2: bool) -> Value:
     """a * b, bytes of which a has no sign, each two neighbours summed in int16, which must hold them."""
     if avx2:
         kind = ir.VectorType(I16, 16)
         function = e.declare("llvm.x86.avx2.pmadd.ub.sw", kind, [a.type, b.type])
         return Value(e, e.builder.call(function, [a.ir, b.ir]))
     product = widened(e, a, I16, unsigned=True) * widened(e, b, I16)
-    return _every_second(e, product, 0) + _every_second(e, product, 1)
+    return every_second(e, product, 0) + every_second(e, product, 1)
 
 
-def _every_second(e: Emitter, value: Value, first: int) -> Value:
+def every_second(e: Emitter, value: Value, first: int) -> Value:
     chosen = ir.Constant(ir.VectorType(I32, value.lanes // 2), list(range(first, value.lanes, 2)))
     return Value(e, e.builder.shuffle_vector(value.ir, ir.Constant(value.type, ir.Undefined), chosen))

@@ -1,0 +1,98 @@
+"""Rows that are wanted: where only some rows of a product are read, the others are not computed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tinytorch.acceleration.graph import Call, Graph
+from tinytorch.ops import blocks, integer, matmul, quantize
+from tinytorch.ops.base import Op
+from tinytorch.ops.context import rules
+from tinytorch.ops.index import Take
+from tinytorch.ops.shape import Reshape
+from tinytorch.ops.spec import Spec
+
+_CARRIES: dict[type[Op], tuple[int, ...]] = {
+    matmul.MatMul: (0,),
+    blocks.BlockLinear: (0, 1, 2),
+    blocks.QuantizeBlocks: (0,),
+    quantize.QuantizeRows: (0,),
+    integer.IntMatMul: (0,),
+    integer.GroupMatMul: (0,),
+}
+"""Ops whose rows are computed each from one row of some inputs, and which inputs those are."""
+
+
+def take_early(graph: Graph) -> Graph:
+    """The graph with rows picked before a product rather than after it.
+
+    A language model's logits are wanted for the last token alone, and its head is a third of its work. What else
+    reads all rows still does; then both are computed.
+
+    >>> from tinytorch.acceleration.trace import trace
+    >>> from tinytorch.ops.index import take
+    >>> from tinytorch.tensor import Tensor, ones
+    >>> graph = trace(lambda x, ids: take(x @ ones(3, 4), ids), [ones(5, 3), Tensor([4])]).graph
+    >>> [call.op.name for call in take_early(graph).calls]
+    ['matmul', 'take', 'matmul']
+    """
+    graph = graph.with_calls(graph.calls)
+    makers, calls, names = graph.makers(), list[Call](), dict[int, int]()
+    known: dict[tuple[int, int], int] = {}
+    for call in graph.calls:
+        moved = None
+        if type(call.op) is Take and graph.specs[call.inputs[1]].ndim == 1:
+            moved = _picked(graph, makers, known, calls, call, call.inputs[0])
+        if moved is None:
+            calls.append(call)
+        else:
+            names[call.outputs[0]] = moved
+    return graph.renamed(calls, names)
+
+
+def _picked(
+    graph: Graph, makers: dict[int, int], known: dict[tuple[int, int], int], calls: list[Call], take: Call, value: int
+) -> int | None:
+    """The picked rows of a value, computed from picked rows of what it is made of; None where that is no gain."""
+    root = _behind_reshapes(graph, makers, value)
+    maker = graph.calls[makers[root]] if root in makers else None
+    if maker is None or type(maker.op) not in _CARRIES or type(maker.op).__name__ in rules:
+        return None
+    if any(graph.specs[v].ndim != 2 for v in maker.inputs if not isinstance(maker.op, blocks.BlockLinear)):
+        return None
+    inputs = list(maker.inputs)
+    for i in _CARRIES[type(maker.op)]:
+        inputs[i] = _rows(graph, makers, known, calls, take, maker.inputs[i])
+    count = graph.specs[take.inputs[1]].shape[0]
+    made = {v: graph.new_value(Spec((count, *graph.specs[v].shape[1:]), graph.specs[v].dtype)) for v in maker.outputs}
+    calls.append(replace(maker, inputs=tuple(inputs), outputs=tuple(made.values())))
+    known.update({(v, take.inputs[1]): new for v, new in made.items()})
+    return made[root]
+
+
+def _rows(
+    graph: Graph, makers: dict[int, int], known: dict[tuple[int, int], int], calls: list[Call], take: Call, value: int
+) -> int:
+    """The picked rows of an operand: computed so, or taken out of it."""
+    ids = take.inputs[1]
+    root = _behind_reshapes(graph, makers, value)
+    if (root, ids) in known:
+        return known[root, ids]
+    found = _picked(graph, makers, known, calls, take, value)
+    if found is None:
+        spec = graph.specs[value]
+        found = graph.new_value(Spec((graph.specs[ids].shape[0], *spec.shape[1:]), spec.dtype))
+        calls.append(replace(take, inputs=(value, ids), outputs=(found,)))
+        known[root, ids] = found
+    return found
+
+
+def _behind_reshapes(graph: Graph, makers: dict[int, int], value: int) -> int:
+    """What a matrix is a reshape of, as long as its rows stay the same."""
+    columns = graph.specs[value].shape[-1:]
+    while value in makers and isinstance(graph.calls[makers[value]].op, Reshape):
+        source = graph.calls[makers[value]].inputs[0]
+        if graph.specs[source].shape[-1:] != columns:
+            break
+        value = source
+    return value
