@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tinytorch.acceleration.compiled import without_collector
 from tinytorch.acceleration.naming import state_names
 from tinytorch.acceleration.passes import optimise
 from tinytorch.acceleration.runner import Runner, make_runner, run_program
@@ -75,7 +76,7 @@ class Pass:
             logits: Tensor = model(ids, stand_in)
             return take(logits.reshape(-1, logits.shape[-1]), rows[0]) if rows else logits
 
-        with meta(), grad_mode(False):
+        with without_collector(), meta(), grad_mode(False):
             counts = [(cache.batch, t), cache.table.shape, (cache.batch,), (cache.batch,)]
             arguments = [zeros(*shape, dtype="int64") for shape in counts + [(cache.batch,)] * (not every)]
             traced = trace(step, arguments)
@@ -83,7 +84,8 @@ class Pass:
             raise ProgramError(f"this model cannot run compiled over a cache: {traced.refusal}")
         traced.graph.names.update(state_names(traced.graph, [model]))
         self.before = traced.graph
-        self.runner: Runner = make_runner(optimise(traced.graph), fixed=fixed)
+        with without_collector():
+            self.runner: Runner = make_runner(optimise(traced.graph), fixed=fixed)
 
     def run(self, cache: KVCache, ids: Array, rows: Array | None = None) -> Array:
         """The logits for ids: int64 (batch, t), which the cache holds from then on.

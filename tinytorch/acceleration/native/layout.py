@@ -97,6 +97,8 @@ class Layout:
 
 WORTH_LENDING = 4096
 """Bytes of a buffer from which it is put into an output, if it can be."""
+MOST_TRIED = 64
+"""Buffers that are tried for an output: each is a plan of its own, and those used longest come first."""
 _TABLE = ("state", "constant", "packed")
 
 
@@ -162,11 +164,15 @@ def _lent(lowered: Lowered, lives: dict[int, Life], alias: dict[int, int]) -> di
         if buffer.kind != "output" or number not in first:
             continue
         guests: list[int] = []
+        tried = 0
         for guest in sorted(lives, key=lambda n: lives[n].first - lives[n].last):
             life = lives[guest]
             fits = WORTH_LENDING <= life.nbytes <= buffer.nbytes
             if guest in lent or guest in touched or life.last >= first[number] or not fits:
                 continue
+            tried += 1
+            if tried > MOST_TRIED:
+                break
             offsets, nbytes = plan_memory([lives[n] for n in (*guests, guest)])
             if nbytes <= buffer.nbytes:
                 guests.append(guest)

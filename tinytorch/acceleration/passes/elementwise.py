@@ -8,7 +8,7 @@ from tinytorch.acceleration.graph import Call
 from tinytorch.ops import activation, arithmetic, compare, elementwise, quantize, update
 from tinytorch.ops.base import Op
 from tinytorch.ops.context import rules
-from tinytorch.ops.spec import Spec
+from tinytorch.ops.spec import Spec, bool_, float32, float64, int8, int32, int64
 
 ELEMENTWISE: tuple[type[Op], ...] = (
     arithmetic.Add,
@@ -48,7 +48,7 @@ ELEMENTWISE: tuple[type[Op], ...] = (
 )
 """Ops whose result at a place depends on their operands at that place alone."""
 
-_NATIVE = {"float32", "float64", "int32", "int64", "int8", "bool"}
+_NATIVE = {float32, float64, int32, int64, int8, bool_}
 
 
 def is_elementwise(call: Call, specs: Mapping[int, Spec]) -> bool:
@@ -59,7 +59,7 @@ def is_elementwise(call: Call, specs: Mapping[int, Spec]) -> bool:
     inputs, outputs = [specs[v] for v in call.inputs], [specs[v] for v in call.made]
     if isinstance(op, update.SGDUpdate):
         return op.count == 1 and outputs[0].size > 0
-    if type(op) not in ELEMENTWISE or not {s.dtype.name for s in (*inputs, *outputs)} <= _NATIVE:
+    if type(op) not in ELEMENTWISE or not {s.dtype for s in (*inputs, *outputs)} <= _NATIVE:
         return False
     if any(s.size == 0 for s in (*inputs, *outputs)):
         return False
@@ -69,7 +69,7 @@ def is_elementwise(call: Call, specs: Mapping[int, Spec]) -> bool:
             inputs[0].dtype.kind == "f" and outputs[0].dtype.kind == "i"
         )  # NaN and overflow are NumPy's
     if isinstance(op, elementwise.Erf):
-        return outputs[0].dtype.name == "float32"
+        return outputs[0].dtype == float32
     takes_any = (
         *(compare.And, compare.Or, compare.Not, compare.Where, arithmetic.Copy),
         *(quantize.Quantize, quantize.FakeQuantize),
