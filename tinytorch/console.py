@@ -230,6 +230,11 @@ class Console:
         sys.stdout.write((text if self.unicode else plain(text, _encoding(sys.stdout))) + "\n")
         sys.stdout.flush()
 
+    def stream(self, text: str) -> None:
+        """Write a piece of a result, which goes on where it ends."""
+        sys.stdout.write(text if self.unicode else plain(text, _encoding(sys.stdout)))
+        sys.stdout.flush()
+
     def notice(self, text: str) -> None:
         """Write a remark to standard error, unless quiet."""
         if not self.quiet:
@@ -395,6 +400,11 @@ def set_quiet(quiet: bool) -> None:
 def say(text: str = "") -> None:
     """Write a result to standard output."""
     _current.say(text)
+
+
+def stream(text: str) -> None:
+    """Write a piece of a result to standard output, which goes on where it ends."""
+    _current.stream(text)
 
 
 def notice(text: str) -> None:

@@ -98,15 +98,15 @@ def cache_write(op: Any, *inputs: Array) -> Array:
         for which, (row, scale) in enumerate(zip(rows, scales or (None, None), strict=True)):
             if scale is not None:
                 rows[which], exponent = _codes(row)
-                scale[number, h, column] = exponent - 256 if exponent > 127 else exponent
-        keys[number, h, :, column], values[number, h, column] = rows
+                scale[h, number, column] = exponent - 256 if exponent > 127 else exponent
+        keys[h, number, :, column], values[h, number, column] = rows
     return keys
 
 
 @reference("PagedAttention")
 def paged_attention(op: Any, *inputs: Array) -> Array:
     q, keys, values, table, starts, dropped, *scales = inputs
-    page, group, out = keys.shape[3], q.shape[1] // keys.shape[1], np.zeros(q.shape)
+    page, group, out = keys.shape[3], q.shape[1] // keys.shape[0], np.zeros(q.shape)
     for b, h, i in np.ndindex(q.shape[:3]):
         here = int(starts[b]) + i
         found = []
@@ -115,7 +115,7 @@ def paged_attention(op: Any, *inputs: Array) -> Array:
             hidden = op.window and here - position >= op.window and position >= op.sinks
             if place is None or hidden:
                 continue
-            at = table[b, place // page], h // group, place % page
+            at = h // group, table[b, place // page], place % page
             k, v = keys[at[0], at[1], :, at[2]].astype(float), values[at].astype(float)
             if scales:
                 k, v = (a * 2.0 ** (int(s[at]) % 256 - 127) for a, s in zip((k, v), scales, strict=True))

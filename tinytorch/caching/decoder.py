@@ -60,13 +60,14 @@ class Decoder:
         compiled: bool = True,
         fixed: bool = False,
         prefixes: int = 0,
+        page: int = 64,
     ) -> None:
         layers, kv_heads, head_dim = heads_of(model)
         self.model, self.context = model, int(model.context)  # type: ignore[attr-defined]
         self.compiled, self.fixed, self.prefixes = compiled, fixed, PrefixCache(prefixes)
         size = self.context if capacity is None else capacity
         self.cache = KVCache(
-            layers, kv_heads, head_dim, size, dtype, window, sinks, batch=batch, forks=max(1, prefixes)
+            layers, kv_heads, head_dim, size, dtype, window, sinks, batch=batch, page=page, forks=max(1, prefixes)
         )
         self.reused = 0
         """Positions of the last prompt that were there already."""

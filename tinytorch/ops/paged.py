@@ -1,6 +1,6 @@
 """Attention to keys and values that are kept in pages: what a cache of them computes.
 
-Keys and values of one layer lie in two pools of pages, keys (pages, heads, d, page) and values (pages, heads,
+Keys and values of one layer lie in two pools of pages, keys (heads, pages, d, page) and values (heads, pages,
 page, d): a page has the keys of `page` positions beside each other, feature by feature, and their values row by
 row. A sequence is a row of `table`: the numbers of its pages in order. `starts` says how many positions it had
 before; `dropped` how many of them, whole pages behind the first ones, are gone, so that position p is at place
@@ -68,17 +68,17 @@ class Paged(Op):
 
     def check(self, op: str, keys: Spec, values: Spec, table: Spec, counts: Any, scales: Any) -> None:
         """Raise unless the pools, the table, `starts` and `dropped`, and the scales fit each other."""
-        pages, heads, d, page = keys.shape if keys.ndim == 4 else (0, 0, 0, 0)
-        if keys.ndim != 4 or values.shape != (pages, heads, page, d) or keys.dtype != values.dtype:
+        heads, pages, d, page = keys.shape if keys.ndim == 4 else (0, 0, 0, 0)
+        if keys.ndim != 4 or values.shape != (heads, pages, page, d) or keys.dtype != values.dtype:
             raise ShapeError(
-                f"{op}: keys {keys} and values {values}; expected (pages, heads, d, page) and "
-                "(pages, heads, page, d) of one dtype"
+                f"{op}: keys {keys} and values {values}; expected (heads, pages, d, page) and "
+                "(heads, pages, page, d) of one dtype"
             )
         if (keys.dtype.kind != "f" and keys.dtype != int8) or bool(scales) != (keys.dtype == int8):
             raise DTypeError(f"{op}: pages are float32, float16, or int8 with exponents, not {keys.dtype}")
         for scale in scales:
-            if scale.shape != (pages, heads, page) or scale.dtype != int8:
-                raise ShapeError(f"{op}: exponents {scale}; expected int8{[pages, heads, page]}")
+            if scale.shape != (heads, pages, page) or scale.dtype != int8:
+                raise ShapeError(f"{op}: exponents {scale}; expected int8{[heads, pages, page]}")
         for name, one in (("starts", counts[0]), ("dropped", counts[1])):
             if one.shape != table.shape[:1] or one.dtype != int64:
                 raise ShapeError(f"{op}: {name} {one}; expected int64, one number for each row of {table}")
@@ -104,7 +104,7 @@ class CacheWrite(Paged):
         self, keys: Spec, values: Spec, k: Spec, v: Spec, table: Spec, starts: Spec, dropped: Spec, *scales: Spec
     ) -> Spec:
         self.check("cache_write", keys, values, table, (starts, dropped), scales)
-        _, heads, d, _ = keys.shape
+        heads, _, d, _ = keys.shape
         if k.ndim != 4 or k.shape != v.shape or k.shape[0] != table.shape[0] or k.shape[1:] != (heads, k.shape[2], d):
             raise ShapeError(
                 f"cache_write: k {k.shape} and v {v.shape}; expected ({table.shape[0]}, {heads}, t, {d})"
@@ -126,9 +126,9 @@ class CacheWrite(Paged):
                 codes = [to_codes(row) for row in rows]
                 rows = codes[0][0], codes[1][0]
                 for scale, (_, exponents) in zip(scales, codes, strict=True):
-                    scale[numbers, :, columns] = exponents
-            keys[numbers, :, :, columns] = rows[0]
-            values[numbers, :, columns] = rows[1]
+                    scale[:, numbers, columns] = exponents.T
+            keys[:, numbers, :, columns] = rows[0]
+            values[:, numbers, columns] = rows[1].transpose(1, 0, 2)
         return keys
 
     def flops(self, out: Spec, keys: Spec, values: Spec, k: Spec, *rest: Spec) -> int:
@@ -157,7 +157,7 @@ class PagedAttention(Paged):
         self, q: Spec, keys: Spec, values: Spec, table: Spec, starts: Spec, dropped: Spec, *scales: Spec
     ) -> Spec:
         self.check("paged_attention", keys, values, table, (starts, dropped), scales)
-        _, heads, d, _ = keys.shape
+        heads, _, d, _ = keys.shape
         if q.ndim != 4 or q.shape[0] != table.shape[0] or q.shape[1] % max(heads, 1) or q.shape[3] != d:
             raise ShapeError(
                 f"paged_attention: q {q.shape} for {table.shape[0]} sequences of {heads} heads with {d} features"
@@ -171,7 +171,7 @@ class PagedAttention(Paged):
     ) -> Any:
         """(batch, query heads, t, d): for each sequence, attention of its queries to what its pages hold."""
         out = np.empty(q.shape[:1] + (q.shape[2], q.shape[1], q.shape[3]), q.dtype).transpose(0, 2, 1, 3)
-        group = q.shape[1] // max(keys.shape[1], 1)
+        group = q.shape[1] // max(keys.shape[0], 1)
         for b in range(len(q)):
             k, v, position = self.held(b, starts[b] + q.shape[2], keys, values, table, dropped, *scales)
             seen = self.visible_keys(starts[b] + np.arange(q.shape[2]), position)
@@ -190,10 +190,10 @@ class PagedAttention(Paged):
         position = np.flatnonzero((np.arange(length) < kept) | (place >= kept))
         place = place[position]
         numbers, columns = table[b, place // page], place % page
-        k, v = keys[numbers, :, :, columns], values[numbers, :, columns]  # (held, heads, d)
+        k, v = keys[:, numbers, :, columns].transpose(1, 0, 2), values[:, numbers, columns]
         if scales:
-            k, v = (from_codes(a, s[numbers, :, columns]) for a, s in zip((k, v), scales, strict=True))
-        return k.transpose(1, 0, 2), v.transpose(1, 0, 2), position
+            k, v = (from_codes(a, s[:, numbers, columns]) for a, s in zip((k, v), scales, strict=True))
+        return k, v, position
 
     def visible_keys(self, queries: Array, keys: Array) -> Array:
         """Which positions each query sees: bool (queries, keys)."""
@@ -212,7 +212,7 @@ class PagedAttention(Paged):
         return self.matmul_flops(out, q, keys, values, table) + pairs * (COST + 1)
 
     def bytes(self, out: Spec, q: Spec, keys: Spec, values: Spec, table: Spec, *rest: Spec) -> int:
-        held = 2 * table.size * keys.shape[1] * keys.shape[2] * keys.shape[3] * keys.dtype.itemsize
+        held = 2 * table.size * keys.shape[0] * keys.shape[2] * keys.shape[3] * keys.dtype.itemsize
         return q.nbytes + out.nbytes + held
 
 
@@ -221,7 +221,7 @@ class PagedAttention(Paged):
 
 def _pool(dtype: str, pages: int, heads: int, d: int, page: int) -> tuple[Array, Array, tuple[Array, ...]]:
     rng = np.random.default_rng(0)
-    k, v = rng.normal(size=(2, pages, heads, page, d)).astype(np.float32)
+    k, v = rng.normal(size=(2, heads, pages, page, d)).astype(np.float32)
     if dtype != "int8":
         return np.ascontiguousarray(k.swapaxes(2, 3)).astype(dtype), v.astype(dtype), ()
     codes, values = to_codes(k), to_codes(v)

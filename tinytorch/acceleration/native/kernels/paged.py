@@ -11,8 +11,9 @@ from llvmlite import ir
 from tinytorch.acceleration.graph import Call
 from tinytorch.acceleration.native import mathematics as m
 from tinytorch.acceleration.native.emit import Emitter
+from tinytorch.acceleration.native.kernels.bytes import many_registers
 from tinytorch.acceleration.native.kernels.kernel import Kernel, layout, shifted, store_run
-from tinytorch.acceleration.native.kernels.tiles import each, row_tiles
+from tinytorch.acceleration.native.kernels.tiles import CACHE_LINE, each, row_tiles
 from tinytorch.acceleration.native.place import Place
 from tinytorch.acceleration.native.values import FLOAT, I32, I64, Pointer, Value
 from tinytorch.ops.paged import BIAS, CacheWrite, PagedAttention
@@ -20,6 +21,13 @@ from tinytorch.ops.spec import float32, int8, int32
 
 ROWS = 6
 """Queries of a tile: with two vectors of sums each they stay in registers."""
+
+
+def vectors_for(rows: int, count: int) -> int:
+    """How many vectors of a run of so many elements are worked on at a time: they and their sums fit registers."""
+    most = ((32 if many_registers() else 16) - 2) // (rows + 1)
+    whole = count // lanes_for(count)
+    return next(n for n in range(max(1, min(most, whole)), 0, -1) if whole % n == 0)
 
 
 def lanes_for(count: int) -> int:
@@ -55,16 +63,15 @@ class WritePages(Kernel):
     ) -> None:
         self.op, self.reads, self.writes, self.calls = op, tuple(reads), tuple(writes), tuple(calls)
         self.batch, self.heads, self.t, self.d = reads[2].shape
-        self.page = reads[0].shape[3]
+        self.pages, self.page = reads[0].shape[1], reads[0].shape[3]
 
     @property
     def in_place(self) -> tuple[Place, ...]:
         return (*self.reads[:2], *self.reads[7:])
 
     def signature(self) -> tuple[Any, ...]:
-        pools = [place.shape[1:] for place in self.reads[:1]]
-        others = map(layout, self.reads[2:7])
-        return "write_pages", self.op.sinks, self.reads[0].dtype.name, *pools, *others
+        pool, others = self.reads[0], map(layout, self.reads[2:7])
+        return "write_pages", self.op.sinks, pool.dtype.name, pool.shape, *others
 
     def emit(self, e: Emitter, reads: Sequence[Pointer], writes: Sequence[Pointer], scratch: Any) -> None:
         table = self.reads[4]
@@ -76,7 +83,7 @@ class WritePages(Kernel):
             number, column = pages.number(place), place % self.page
             with e.loop(self.heads) as head:
                 for which, step in ((0, self.page), (1, 1)):
-                    at = number * self.heads + head.index
+                    at = head.index * self.pages + number
                     target = writes[which] + at * (self.d * self.page)
                     target = target + (column if which == 0 else column * self.d)
                     at_row = [b, head.index, i]
@@ -123,9 +130,9 @@ class WritePages(Kernel):
         yield f"        number, column = {table}[b, at // {self.page}], at % {self.page}"
         yield f"        for h in range({self.heads}):"
         for which, name in ((0, k), (1, v)):
-            pool = f"{writes[which]}[number, h, {':, column' if which == 0 else 'column'}]"
+            pool = f"{writes[which]}[h, number, {':, column' if which == 0 else 'column'}]"
             if self.op.coded:
-                yield f"            {pool}, {writes[2 + which]}[number, h, column] = to_codes({name}[b, h, i])"
+                yield f"            {pool}, {writes[2 + which]}[h, number, column] = to_codes({name}[b, h, i])"
             else:
                 yield f"            {pool} = {name}[b, h, i]"
 
@@ -144,16 +151,16 @@ class AttendPages(Kernel):
     def __init__(self, op: PagedAttention, reads: Sequence[Place], write: Place, calls: Sequence[Call]) -> None:
         self.op, self.reads, self.writes, self.calls = op, tuple(reads), (write,), tuple(calls)
         self.batch, self.q_heads, self.t, self.d = reads[0].shape
-        self.heads, self.page = reads[1].shape[1], reads[1].shape[3]
+        self.heads, self.pages, _, self.page = reads[1].shape
         self.group = self.q_heads // self.heads
         self.coded = reads[1].dtype == int8
         self.lanes = lanes_for(self.page)
-        self.vectors = 2 if self.page % (2 * self.lanes) == 0 else 1
         self.scratch = 4 * ROWS * (self.page + self.d)
 
     def signature(self) -> tuple[Any, ...]:
         pool, places = self.reads[1], map(layout, (self.reads[0], *self.reads[3:6], *self.writes))
-        return "attend_pages", self.op.sinks, self.op.window, self.op.scale, pool.dtype.name, pool.shape[1:], *places
+        sizes = pool.dtype.name, pool.shape, many_registers()
+        return "attend_pages", self.op.sinks, self.op.window, self.op.scale, *sizes, *places
 
     def emit(self, e: Emitter, reads: Sequence[Pointer], writes: Sequence[Pointer], scratch: Any) -> None:
         scores = Pointer(e, scratch, float32)
@@ -183,7 +190,7 @@ class AttendPages(Kernel):
             hidden += f" or here - position >= {self.op.window} and position >= {self.op.sinks}"
         yield f"                if {hidden}:"
         yield "                    continue"
-        yield f"                place = {table}[b, at // {self.page}], h // {self.group}, at % {self.page}"
+        yield f"                place = h // {self.group}, {table}[b, at // {self.page}], at % {self.page}"
         share = f" * 2.0 ** (int({scales[0]}[place]) % 256 - {BIAS})" if scales else ""
         products = f"{q}[b, h, i, d] * float32({keys}[place[0], place[1], d, place[2]])"
         yield f"                total = sum({products} for d in range({self.d})){share}"
@@ -239,37 +246,45 @@ class _Tile:
             base = page.index * kernel.page
             left = end - base
             held = e.select(left < kernel.page, left, kernel.page)
-            number = (self.pages.row + page.index).load() * kernel.heads + self.head
-            tops = self._scores(base, held, number, page.carried[:rows])
-            page.carry(self._weigh(held, number, tops, page.carried))
+            number = (self.pages.row + page.index).load() + self.head * kernel.pages
+            following = page.index + 1
+            following = e.select(following * kernel.page < end, following, page.index)
+            ahead = (self.pages.row + following).load() + self.head * kernel.pages
+            tops = self._scores(base, held, number, ahead, page.carried[:rows])
+            page.carry(self._weigh(held, number, ahead, tops, page.carried))
         for r in range(rows):
             share = e.spread(page.results[rows + r].like(1.0) / page.results[rows + r], lanes)
             with e.loop(kernel.d, step=lanes) as loop:
                 value = (self.sums + (loop.index + r * kernel.d)).load(lanes)
                 (self.out[r] + loop.index).store(value * share)
 
-    def _scores(self, base: Value, held: Value, number: Value, tops: Sequence[Value]) -> list[Value]:
-        """Scores of a page into working memory, and the largest of each row so far."""
+    def _scores(
+        self, base: Value, held: Value, number: Value, ahead: Value, tops: Sequence[Value]
+    ) -> list[Value]:
+        """Scores of a page into working memory, and the largest of each row so far; the next page is fetched."""
         e, kernel, lanes = self.e, self.kernel, self.kernel.lanes
-        keys = self.reads[1] + number * (kernel.d * kernel.page)
-        step = lanes * kernel.vectors
+        size = kernel.d * kernel.page
+        keys, later = self.reads[1] + number * size, self.reads[2] + number * size
+        vectors = vectors_for(self.rows, kernel.page)
         low = e.constant(-math.inf, float32, lanes)
-        with e.loop(held, [low] * self.rows, step=step) as block:
-            with e.loop(kernel.d, [e.zeros(float32, lanes)] * (self.rows * kernel.vectors)) as feature:
+        with e.loop(held, [low] * self.rows, step=lanes * vectors) as block:
+            with e.loop(kernel.d, [e.zeros(float32, lanes)] * (self.rows * vectors)) as feature:
                 line = keys + (feature.index * kernel.page + block.index)
-                right = [e.convert((line + v * lanes).load(lanes), float32) for v in range(kernel.vectors)]
+                run = vectors * lanes
+                _fetch(later + (block.index * kernel.d + feature.index * run), run)
+                right = [e.convert((line + v * lanes).load(lanes), float32) for v in range(vectors)]
                 found = []
                 for r in range(self.rows):
                     left = e.spread((self.q[r] + feature.index).load(), lanes)
-                    for v in range(kernel.vectors):
-                        found.append(e.multiply_add(left, right[v], feature.carried[r * kernel.vectors + v]))
+                    for v in range(vectors):
+                        found.append(e.multiply_add(left, right[v], feature.carried[r * vectors + v]))
                 feature.carry(found)
             largest = list(block.carried)
-            for v in range(kernel.vectors):
+            for v in range(vectors):
                 at = block.index + v * lanes
                 places, share = self._places(base + at), self._exponents(6, number, at)
                 for r in range(self.rows):
-                    total = feature.results[r * kernel.vectors + v] * kernel.op.scale
+                    total = feature.results[r * vectors + v] * kernel.op.scale
                     total = total if share is None else total * share
                     total = e.select(self._seen(places, self.positions[r]), total, low)
                     (self.scores + (at + r * kernel.page)).store(total)
@@ -304,7 +319,7 @@ class _Tile:
         return e.bits((e.convert(codes, int32) & 255) << 23, FLOAT)
 
     def _weigh(
-        self, held: Value, number: Value, tops: Sequence[Value], carried: Sequence[Value]
+        self, held: Value, number: Value, ahead: Value, tops: Sequence[Value], carried: Sequence[Value]
     ) -> list[Value]:
         """Weights of a page in place of its scores, and the values that they weigh; the new state."""
         e, kernel, rows, lanes = self.e, self.kernel, self.rows, self.kernel.lanes
@@ -321,14 +336,19 @@ class _Tile:
                 here.store(power if share is None else power * share)
                 loop.carry([loop.carried[0] + power])
             totals.append(carried[rows + r] * fades[r] + e.sum_lanes(loop.results[0]))
-        values = self.reads[2] + number * (kernel.d * kernel.page)
+        size = kernel.d * kernel.page
+        values, later = self.reads[2] + number * size, self.reads[1] + ahead * size
         wide = lanes_for(kernel.d)
-        vectors = 2 if kernel.d % (2 * wide) == 0 else 1
+        vectors = vectors_for(rows, kernel.d)
         with e.loop(kernel.d, step=wide * vectors) as part:
-            at = [self.sums + (part.index + (r * kernel.d + v * wide)) for r in range(rows) for v in range(vectors)]
-            sums = [p.load(wide) * e.spread(fades[i // vectors], wide) for i, p in enumerate(at)]
+            here = [
+                self.sums + (part.index + (r * kernel.d + v * wide)) for r in range(rows) for v in range(vectors)
+            ]
+            sums = [p.load(wide) * e.spread(fades[i // vectors], wide) for i, p in enumerate(here)]
             with e.loop(held, sums) as position:
                 line = values + (position.index * kernel.d + part.index)
+                run = vectors * wide
+                _fetch(later + (part.index * kernel.page + position.index * run), run)
                 right = [e.convert((line + v * wide).load(wide), float32) for v in range(vectors)]
                 found = []
                 for r in range(rows):
@@ -336,9 +356,15 @@ class _Tile:
                     for v in range(vectors):
                         found.append(e.multiply_add(left, right[v], position.carried[r * vectors + v]))
                 position.carry(found)
-            for pointer, total in zip(at, position.results, strict=True):
+            for pointer, total in zip(here, position.results, strict=True):
                 pointer.store(total)
         return [*tops, *totals]
+
+
+def _fetch(pointer: Pointer, count: int) -> None:
+    """Have the next `count` elements brought into the cache: they are used when this page is done."""
+    for at in range(0, count * pointer.dtype.itemsize, CACHE_LINE):
+        (pointer + at // pointer.dtype.itemsize).fetch()
 
 
 def _larger(e: Emitter, a: Value, b: Value) -> Value:
