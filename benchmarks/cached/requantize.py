@@ -22,7 +22,9 @@ def to_q4_0(source: Path, target: Path) -> None:
             infos.append(_entry(info, 2 if requantized else _NUMBERS[info.type.name], at))
             blobs.append(blob + bytes(-len(blob) % ALIGNMENT))
             at += len(blobs[-1])
-    start = struct.pack("<4sIQQ", b"GGUF", 3, len(infos), struct.unpack_from("<Q", source.read_bytes()[:24], 16)[0])
+    start = struct.pack(
+        "<4sIQQ", b"GGUF", 3, len(infos), struct.unpack_from("<Q", source.read_bytes()[:24], 16)[0]
+    )
     header = start + head + b"".join(infos)
     target.write_bytes(header + bytes(-len(header) % ALIGNMENT) + b"".join(blobs))
 

@@ -7,6 +7,7 @@ from scipy.special import softmax
 from tinytorch import Tensor, nn
 from tinytorch.errors import ShapeError
 from tinytorch.models import GPT
+from tinytorch.ops.attention import attention
 from tinytorch.ops.context import OpEvent, observe
 from tinytorch.ops.shape import concat
 from tinytorch.random import Generator
@@ -29,6 +30,14 @@ class ConcatCache:
         pair = (k, v) if before is None else (concat([before[0], k], 2), concat([before[1], v], 2))
         self.held[layer] = pair
         return pair
+
+    def positions(self, t: int) -> Tensor:
+        return Tensor(np.arange(self.length, self.length + t)[None])
+
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = True
+    ) -> Tensor:
+        return attention(q, *self.append(layer, k, v), mask, causal)
 
 
 class Weights:

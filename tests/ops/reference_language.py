@@ -65,7 +65,9 @@ def block_linear(op: Any, x: Array, scale: Array, sums: Array, w: Array) -> Arra
 @reference("BlockLookup")
 def block_lookup(op: Any, w: Array, ids: Array) -> Array:
     k = w.shape[1] * 32
-    return np.array([[sum(weight(op, w, i, j)) for j in range(k)] for i in ids.ravel()]).reshape(*ids.shape, k)
+    return np.array([[sum(weight(op, w, i, j)) for j in range(k)] for i in ids.ravel()]).reshape(
+        *ids.shape, k
+    )
 
 
 def _codes(row: list[float]) -> tuple[list[int], int]:

@@ -29,7 +29,17 @@ from tinytorch.ops.context import context, observe, register_kernel, use_backend
 from tinytorch.ops.spec import Spec, float16, float32, float64
 from tinytorch.tensor import Tensor, from_numpy
 
-ABSTRACT = {"Unary", "Binary", "Comparison", "Layout", "Reduction", "Convolution", "Pooling", "Sparse", "Paged"}
+ABSTRACT = {
+    "Unary",
+    "Binary",
+    "Comparison",
+    "Layout",
+    "Reduction",
+    "Convolution",
+    "Pooling",
+    "Sparse",
+    "Paged",
+}
 """Bases that compute nothing themselves; every other op answers to this suite."""
 HERE_ONLY = (float32, float64)
 BUILT_IN = ("naive", "blocked", "compiled")

@@ -35,8 +35,8 @@ class Chat:
     def say(self, text: str, stream: Callable[[str], None] | None = None) -> Generation:
         """The answer to a message, which both become part of the chat.
 
-        Ctrl-C ends the answer; what was made of it stays. When the chat outgrows the cache, its oldest messages
-        are left out. Raises GenerationError for a message that does not fit by itself.
+        Ctrl-C ends the answer; what was made of it stays. When the chat outgrows the cache, its oldest
+        messages are left out. Raises GenerationError for a message that does not fit by itself.
         """
         if self.language.chat is None:
             raise ModelFileError(f"{self.language.name}: has no chat template")

@@ -17,13 +17,13 @@ from tinytorch.ops.spec import Array
 from tinytorch.tensor import from_numpy
 
 SIZES = (1, 8, 64, 512)
-"""Tokens of a pass, for which there are programs: a prompt is cut into such pieces, the last one filled up."""
+"""Tokens of a pass: a prompt is cut into such pieces, the last one filled up."""
 FILLED = 4
 """How many times its tokens a piece may be filled up to."""
 
 
 def heads_of(model: Module) -> tuple[int, int, int]:
-    """Layers, heads of keys and their width in a model; raises GenerationError for one that takes no cache."""
+    """Layers, heads of keys and their width in a model; raises GenerationError for no language model."""
     try:
         layers, heads, width = model.layers, model.heads, model.width  # type: ignore[attr-defined]
     except AttributeError as error:
@@ -38,9 +38,9 @@ class Decoder:
     """Feeds tokens to a model, each once; what came before is in `cache`.
 
     `capacity`: positions of each of `batch` sequences, by default all that the model has. `dtype`, `window`,
-    `sinks`: as for `KVCache`. `compiled`: passes run as programs, made when first needed; else op by op. `fixed`:
-    in an order of sums that no measurement of this machine decides. `prefixes`: how many earlier prompts to
-    remember, so that one that begins alike starts there.
+    `sinks`: as for `KVCache`. `compiled`: passes run as programs, made when first needed; else op by op.
+    `fixed`: in an order of sums that no measurement of this machine decides. `prefixes`: how many earlier
+    prompts to remember, so that one that begins alike starts there.
 
     >>> from tinytorch.models import GPT
     >>> decoder = Decoder(GPT(vocab_size=10, context=8, width=16, layers=1, heads=2), compiled=False)
@@ -67,7 +67,16 @@ class Decoder:
         self.compiled, self.fixed, self.prefixes = compiled, fixed, PrefixCache(prefixes)
         size = self.context if capacity is None else capacity
         self.cache = KVCache(
-            layers, kv_heads, head_dim, size, dtype, window, sinks, batch=batch, page=page, forks=max(1, prefixes)
+            layers,
+            kv_heads,
+            head_dim,
+            size,
+            dtype,
+            window,
+            sinks,
+            batch=batch,
+            page=page,
+            forks=max(1, prefixes),
         )
         self.reused = 0
         """Positions of the last prompt that were there already."""
@@ -93,11 +102,13 @@ class Decoder:
         """
         tokens = np.asarray(ids, np.int64)
         if tokens.ndim != 2 or tokens.shape[0] != self.cache.batch or tokens.shape[1] == 0:
-            raise GenerationError(f"feed: ids {tokens.shape}; expected ({self.cache.batch}, t) with a token each")
+            raise GenerationError(
+                f"feed: ids {tokens.shape}; expected ({self.cache.batch}, t) with a token each"
+            )
         t = tokens.shape[1]
         if t > self.room:
             raise CacheError(
-                f"feed: {t} tokens behind {self.cache.length} positions: the cache holds {self.cache.capacity}, "
+                f"feed: {t} tokens behind {self.cache.length}: the cache holds {self.cache.capacity}, "
                 f"the model {self.context}. Shorten the prompt, or make the decoder with a larger capacity"
             )
         counts = np.full(len(tokens), t) if lengths is None else np.asarray(lengths, np.int64)
@@ -110,18 +121,18 @@ class Decoder:
         if begin > t or lengths is not None:
             self.cache.truncate((before + counts).tolist())
         if every:
-            return np.concatenate(parts, 1)[:, :t]
+            return (parts[0] if len(parts) == 1 else np.concatenate(parts, 1))[:, :t]
         return _picked(parts, sizes, counts - 1)
 
     def check(self, ids: Sequence[int]) -> Array:
-        """Logits of every one of a few tokens of the only sequence, (t, vocab), in a pass of just that size."""
+        """Logits of each of a few tokens of the only sequence, (t, vocab), in a pass of just that size."""
         program = self.program(len(ids), every=True)
         if program is None:
             return self.feed([ids], every=True)[0]  # type: ignore[no-any-return]
         return program.run(self.cache, np.array([ids], np.int64))[0]  # type: ignore[no-any-return]
 
     def _sizes(self, t: int) -> list[int]:
-        """The passes for t tokens: the largest that fit, and one that is filled up where there is room for that."""
+        """The passes for t tokens: the largest that fit, and one that is filled up where there is room."""
         if not self._runs_compiled():
             return [t]
         cache, found, left, room = self.cache, list[int](), t, self.room
@@ -155,7 +166,7 @@ class Decoder:
         return logits if every else logits[np.arange(len(piece)), np.minimum(last, piece.shape[1] - 1)]  # type: ignore[no-any-return]
 
     def program(self, t: int, every: bool = False) -> Pass | None:
-        """The compiled pass for t tokens, made now if it was not needed before; None where passes run eagerly."""
+        """The compiled pass for t tokens, made when first needed; None where passes run eagerly."""
         if not self._runs_compiled():
             return None
         if (t, every) not in self._passes:
@@ -204,24 +215,28 @@ class Decoder:
     def _check(self, prompts: Sequence[Sequence[int]]) -> None:
         if len(prompts) != self.cache.batch or not all(map(len, prompts)):
             raise GenerationError(
-                f"generate: prompts of {[len(p) for p in prompts]} tokens for {self.cache.batch} sequences; each "
-                "needs at least one"
+                f"generate: prompts of {[len(p) for p in prompts]} tokens for {self.cache.batch} sequences; "
+                "each needs at least one"
             )
         size = int(self.model.vocab_size)  # type: ignore[attr-defined]
         for prompt in prompts:
             wrong = next((i for i in prompt if not 0 <= i < size), None)
             if wrong is not None:
-                raise GenerationError(f"generate: id {wrong} in the prompt; the model has ids 0 to {size - 1}")
+                raise GenerationError(
+                    f"generate: id {wrong} in the prompt; the model has ids 0 to {size - 1}"
+                )
         longest, most = max(map(len, prompts)), min(self.context, self.cache.capacity)
         if longest > (self.context if self.cache.window else most):
             raise GenerationError(
-                f"generate: a prompt of {longest} tokens, and the cache holds {most}. Shorten it, or make the "
-                "decoder with a larger capacity"
+                f"generate: a prompt of {longest} tokens, and the cache holds {most}. Shorten it, or make "
+                "the decoder with a larger capacity"
             )
 
 
 def _picked(parts: Sequence[Array], sizes: Sequence[int], last: Array) -> Array:
     """The logits of token `last[b]` of each sequence, out of those of each piece."""
+    if len(parts) == 1:
+        return parts[0]
     ends = np.cumsum(sizes)
     which = np.searchsorted(ends, last, side="right")
     return np.stack([parts[piece][b] for b, piece in enumerate(which)])

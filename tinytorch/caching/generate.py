@@ -88,13 +88,14 @@ def generate(
 ) -> Any:
     """A Generation for a prompt, or a list of them for a list of prompts, which run as one batch.
 
-    `prompt`: text, bytes, or ids. `max_new_tokens`: at most so many, and no more than the cache has room for.
-    `seed`: of the random numbers, by default a fresh one; sequence b of a batch draws from seed + b, so that it
-    gets what it would alone. `stop`: strings at which the text ends, wherever tokens have their borders.
-    `stream`: called with each piece of text once it is sure. `ends`: ids that end a text. `draft`: a small model
-    of the same vocabulary that proposes `ahead` tokens at a time; the text is that of the model alone.
-    `interruptible`: Ctrl-C ends the text, which is returned as far as it came. A Decoder in place of the model keeps cache and programs for the next call. Raises GenerationError for empty or
-    too long prompts and settings out of range.
+    `prompt`: text, bytes, or ids. `max_new_tokens`: at most so many, and no more than the cache has room
+    for. `seed`: of the random numbers, by default a fresh one; sequence b of a batch draws from seed + b, so
+    that it gets what it would alone. `stop`: strings at which the text ends, wherever tokens have their
+    borders. `stream`: called with each piece of text once it is sure. `ends`: ids that end a text. `draft`:
+    a small model of the same vocabulary that proposes `ahead` tokens at a time; the text is that of the
+    model alone. `interruptible`: Ctrl-C ends the text, which is returned as far as it came. A Decoder in
+    place of the model keeps cache and programs for the next call. Raises GenerationError for empty or too
+    long prompts and settings out of range.
 
     >>> from tinytorch.models import GPT
     >>> model = GPT(vocab_size=256, context=32, width=16, layers=1, heads=2)
@@ -104,7 +105,9 @@ def generate(
     sampling = Sampling(temperature, top_k, top_p)
     stops = [stop] if isinstance(stop, str) else list(stop)
     if max_new_tokens < 0 or any(not one for one in stops):
-        raise GenerationError(f"generate: max_new_tokens {max_new_tokens}, stop {stops}: not below 0, none empty")
+        raise GenerationError(
+            f"generate: max_new_tokens {max_new_tokens}, stop {stops}: not below 0, none empty"
+        )
     single = isinstance(prompt, str | bytes) or not len(prompt) or isinstance(prompt[0], int | np.integer)
     tokenizer = tokenizer or _tokenizer_of(model)
     given: list[Any] = [prompt] if single else list(prompt)
@@ -136,7 +139,7 @@ def _tokenizer_of(model: Module | Decoder) -> Tokenizer:
 def _ids_of(prompt: Prompt, tokenizer: Tokenizer) -> list[int]:
     if isinstance(prompt, str | bytes):
         return [int(i) for i in tokenizer.encode(prompt, specials=True)]
-    return [int(i) for i in prompt]
+    return np.asarray(prompt, np.int64).tolist()  # type: ignore[no-any-return]
 
 
 class _Run:

@@ -22,9 +22,9 @@ class KVCache:
 
     It takes pages from a pool as it grows, and shares them with its forks until one of them writes. A full
     cache raises CacheError, unless it has a `window`: then each position sees the `window` before it, itself
-    included, and the first `sinks`, and pages that nobody will see any more are used again. `dtype`: "float32",
-    "float16", or "int8" with a scale for each vector. `forks`: how many further sequences of that capacity there
-    is room for.
+    included, and the first `sinks`, and pages that nobody will see any more are used again. `dtype`:
+    "float32", "float16", or "int8" with a scale for each vector. `forks`: how many further sequences of that
+    capacity there is room for.
 
     >>> cache = KVCache(layers=1, kv_heads=2, head_dim=4, capacity=128)
     >>> k = v = from_numpy(np.ones((1, 2, 3, 4), np.float32))
@@ -113,7 +113,8 @@ class KVCache:
         keys, values, *scales = (t._array for t in self.pool.tensors(layer))
         lengths = self.lengths + self._ahead[layer]
         rows = [
-            op.held(b, int(lengths[b]), keys, values, self.table, self.dropped, *scales) for b in range(self.batch)
+            op.held(b, int(lengths[b]), keys, values, self.table, self.dropped, *scales)
+            for b in range(self.batch)
         ]
         longest = max(len(position) for _, _, position in rows)
         out = np.zeros((2, self.batch, self.pool.kv_heads, longest, self.pool.head_dim), np.float32)
@@ -152,8 +153,8 @@ class KVCache:
         expected = (self.batch, pool.kv_heads, k.shape[2] if k.ndim == 4 else -1, pool.head_dim)
         if not 0 <= layer < pool.layers or k.shape != expected or v.shape != expected:
             raise ShapeError(
-                f"cache: k {k.shape} and v {v.shape} for layer {layer}; expected ({self.batch}, {pool.kv_heads}, "
-                f"t, {pool.head_dim}) and a layer below {pool.layers}"
+                f"cache: k {k.shape} and v {v.shape} for layer {layer}; expected ({self.batch}, "
+                f"{pool.kv_heads}, t, {pool.head_dim}) and a layer below {pool.layers}"
             )
         t, starts = k.shape[2], self.lengths + self._ahead[layer]
         self.reserve(self._ahead[layer] + t)
@@ -171,9 +172,11 @@ class KVCache:
         """
         gone = self._to_drop()
         held = self.lengths - self.dropped - gone
-        if int(held.max()) + t > self.slots * self.page or (self.window is None and int(held.max()) + t > self.capacity):
+        if int(held.max()) + t > self.slots * self.page or (
+            self.window is None and int(held.max()) + t > self.capacity
+        ):
             raise CacheError(
-                f"cache: full: {int(held.max())} positions are held, and {t} more do not fit into {self.capacity}. "
+                f"cache: full: {int(held.max())} positions held, {t} more do not fit into {self.capacity}. "
                 + ("Feed fewer at a time" if self.window else "Truncate it, or make it with a window")
             )
         for b, row in enumerate(self._rows):
@@ -213,8 +216,8 @@ class KVCache:
     def truncate(self, n: int | Sequence[int]) -> None:
         """Keep the first n positions of each sequence, or of sequence b the first n[b]; what follows is gone.
 
-        Raises CacheError, and changes nothing, unless each sequence has as many, and none of those that a window
-        dropped are needed again.
+        Raises CacheError, and changes nothing, unless each sequence has as many, and none of those that a
+        window dropped are needed again.
         """
         wanted = np.broadcast_to(np.asarray(n, np.int64), (self.batch,))
         least = np.where(self.dropped > 0, self.kept + self.dropped, 0)

@@ -21,8 +21,9 @@ class PagePool:
     """Memory for `pages` pages of `page` positions in all layers, each with a count of who uses it.
 
     `keys` and `values` hold a tensor for each layer, (kv_heads, pages, head_dim, page) and (kv_heads, pages,
-    page, head_dim), and `exponents` in int8 two for each: see `tinytorch.ops.paged`. The memory is reserved at
-    once, but the system gives it only when it is written to, so that what is resident follows the pages in use.
+    page, head_dim), and `exponents` in int8 two for each: see `tinytorch.ops.paged`. The memory is reserved
+    at once, but the system gives it only when it is written to, so that what is resident follows the pages
+    in use.
     """
 
     def __init__(
@@ -68,8 +69,8 @@ class PagePool:
         """The number of a free page, used once from now on; raises CacheError where there is none."""
         if not self._free:
             raise CacheError(
-                f"cache: all {self.pages} pages of {self.page} positions are in use. Truncate or drop a fork, or "
-                "make the cache with a larger capacity or more forks"
+                f"cache: all {self.pages} pages of {self.page} positions are in use. Truncate, drop a fork, "
+                "or make the cache with a larger capacity or more forks"
             )
         number = self._free.pop()
         self.users[number] = 1

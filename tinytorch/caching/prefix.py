@@ -23,8 +23,8 @@ class PrefixCache:
     def find(self, prompt: Sequence[int]) -> tuple[KVCache | None, int]:
         """The cache that begins like a prompt for longest, and how many tokens of the prompt need not be fed.
 
-        At least the last one must: its logits are wanted. A cache that has dropped positions serves only texts
-        that go on where it ends.
+        At least the last one must: its logits are wanted. A cache that has dropped positions serves only
+        texts that go on where it ends.
         """
         best: tuple[KVCache | None, int] = None, 0
         for known, cache in self._known:

@@ -32,7 +32,9 @@ class Sampling:
         if not 0 <= self.temperature < float("inf"):
             raise GenerationError(f"temperature {self.temperature}: a number from 0 (the likeliest token) up")
         if self.top_k is not None and self.top_k < 1:
-            raise GenerationError(f"top_k {self.top_k}: how many of the likeliest tokens to draw from, 1 or more")
+            raise GenerationError(
+                f"top_k {self.top_k}: how many of the likeliest tokens to draw from, 1 or more"
+            )
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise GenerationError(f"top_p {self.top_p}: the probability to draw from, above 0 and at most 1")
 
@@ -102,7 +104,7 @@ def nucleus(p: Array, top_p: float) -> Array:
 
 
 def pick(p: Array, u: float) -> int:
-    """The token in whose part of 0 .. 1 the number u lies, the tokens one after the other with parts as p says.
+    """The token in whose part of 0 .. 1 the number u lies: parts as large as p says, one after the other.
 
     >>> pick(np.array([0.25, 0.0, 0.75]), 0.2), pick(np.array([0.25, 0.0, 0.75]), 0.3)
     (0, 2)

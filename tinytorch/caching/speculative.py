@@ -17,16 +17,20 @@ from tinytorch.ops.spec import Array
 
 
 def accept(
-    proposed: Sequence[int], drafts: Sequence[Array], logits: Array, sampling: Sampling, rng: np.random.Generator
+    proposed: Sequence[int],
+    drafts: Sequence[Array],
+    logits: Array,
+    sampling: Sampling,
+    rng: np.random.Generator,
 ) -> tuple[int, int]:
     """How many of the proposed tokens stay, and the token that follows them.
 
-    proposed: k tokens; drafts[i]: the probabilities, (vocab,), from which the draft drew token i; logits: (k + 1,
-    vocab) of the large model, row i for token i, the last for one behind all of them. Token i stays with
-    probability min(1, p / q), p and q its probabilities in the large model and in the draft, as long as all
-    before it stay. The first that does not is replaced by a draw from max(p - q, 0), scaled to sum to 1; behind
-    k that stay follows a draw from the last row. What comes out has the distribution of the large model alone;
-    where `sampling` is greedy it is its likeliest token each time.
+    proposed: k tokens; drafts[i]: the probabilities, (vocab,), from which the draft drew token i; logits: (k
+    + 1, vocab) of the large model, row i for token i, the last for one behind all of them. Token i stays
+    with probability min(1, p / q), p and q its probabilities in the large model and in the draft, as long as
+    all before it stay. The first that does not is replaced by a draw from max(p - q, 0), scaled to sum to 1;
+    behind k that stay follows a draw from the last row. What comes out has the distribution of the large
+    model alone; where `sampling` is greedy it is its likeliest token each time.
     """
     for i, token in enumerate(proposed):
         if sampling.greedy:
@@ -52,7 +56,9 @@ class Speculation:
         if sizes[0] != sizes[1]:
             raise GenerationError(f"speculative decoding: vocabularies of {sizes[0]} and {sizes[1]} ids")
         if decoder.cache.batch != 1 or draft.cache.batch != 1 or ahead < 1:
-            raise GenerationError("speculative decoding: one sequence at a time, and at least one token ahead")
+            raise GenerationError(
+                "speculative decoding: one sequence at a time, and at least one token ahead"
+            )
         self.decoder, self.draft, self.ahead = decoder, draft, ahead
         self.proposed = self.accepted = 0
         """Tokens so far."""
@@ -64,7 +70,7 @@ class Speculation:
         """Tokens that the draft has not read yet."""
 
     def round(self, token: int, sampling: Sampling, rng: np.random.Generator) -> tuple[list[int], Array]:
-        """The tokens that follow `token`, which the model has not read yet, and the logits that each came from."""
+        """The tokens that follow `token`, which the model has not read yet, and the logits of each."""
         ahead = min(self.ahead, self.decoder.room - 1, self.draft.room - len(self._waiting))
         proposed, drafts = self._propose(max(ahead, 0), sampling, rng)
         held = self.decoder.cache.length

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 class TextSoFar:
     """The text of the tokens so far; pieces of it are given out once no later token can take them back.
 
-    A character may be cut in two by a token's border, and so may a stop string: what could be the beginning of
-    one is held back. Bytes that are no UTF-8 become U+FFFD.
+    A character may be cut in two by a token's border, and so may a stop string: what could be the beginning
+    of one is held back. Bytes that are no UTF-8 become U+FFFD.
 
     >>> so_far = TextSoFar(lambda ids: bytes(ids), ["end"])
     >>> [so_far.add(byte) for byte in b"one, en"], so_far.add(ord("d")), so_far.text

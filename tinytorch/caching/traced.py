@@ -52,9 +52,11 @@ class TracedCache:
     def attend(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = True
     ) -> Tensor:
-        """As `KVCache.attend`, in ops on the pool; raises ProgramError for masks, which need the keys themselves."""
+        """As `KVCache.attend`, in ops on the pool; raises ProgramError for masks."""
         if mask is not None or not causal:
-            raise ProgramError("a compiled pass has no mask but the causal one: run the model on a KVCache itself")
+            raise ProgramError(
+                "a compiled pass has no mask but the causal one: run the model on a KVCache itself"
+            )
         keys, values, *scales = self.pool.tensors(layer)
         where = self.table, self.starts, self.dropped
         CacheWrite(self.sinks, self.pool.dtype == int8)(keys, values, k, v, *where, *scales)
@@ -67,7 +69,9 @@ class Pass:
     `every`: logits of all tokens, (batch, t, vocab), rather than of one of each sequence, (batch, vocab).
     """
 
-    def __init__(self, model: Module, cache: KVCache, t: int, every: bool = False, fixed: bool = False) -> None:
+    def __init__(
+        self, model: Module, cache: KVCache, t: int, every: bool = False, fixed: bool = False
+    ) -> None:
         self.t, self.every, self.batch = t, every, cache.batch
         stand_in = TracedCache(cache.pool, cache.sinks, cache.window or 0, t)
 

@@ -24,12 +24,16 @@ _OPTIONS = (
         metavar="FILE",
         help="A .gguf file, a .safetensors file of a GPT trained here, or smollm2 or gpt.",
     ),
-    click.option("--max-tokens", type=click.IntRange(0), default=256, show_default=True, help="At most so many."),
+    click.option(
+        "--max-tokens", type=click.IntRange(0), default=256, show_default=True, help="At most so many."
+    ),
     click.option("--temperature", type=float, default=0.0, show_default=True, help="0: the likeliest token."),
     click.option("--top-k", type=int, help="Draw from the so many likeliest tokens."),
     click.option("--top-p", type=float, help="Draw from the likeliest tokens that have this probability."),
     click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Of the random numbers."),
-    click.option("--context", type=click.IntRange(1), default=2048, show_default=True, help="Positions to hold."),
+    click.option(
+        "--context", type=click.IntRange(1), default=2048, show_default=True, help="Positions to hold."
+    ),
     click.option(
         "--cache",
         "dtype",
@@ -49,7 +53,9 @@ def speaking(command: F) -> F:
     return command
 
 
-def opened(source: str, context: int, dtype: str, threads: int, prefixes: int = 0) -> tuple[Language, Decoder]:
+def opened(
+    source: str, context: int, dtype: str, threads: int, prefixes: int = 0
+) -> tuple[Language, Decoder]:
     """The model of a file or a name, and a decoder for it."""
     from tinytorch.caching.decoder import Decoder
     from tinytorch.caching.language import load_language

@@ -1,4 +1,4 @@
-"""Layers whose weights stay in the blocks of a model file: a linear layer, and an embedding that is tied to it."""
+"""Layers whose weights stay in the blocks of a model file: linear, and an embedding with a tied head."""
 
 from __future__ import annotations
 

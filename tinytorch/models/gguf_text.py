@@ -64,7 +64,9 @@ def read_text(file: GGUF) -> ChatText:
     """Tokenizer, ids that end a text, and chat template of a file; raises ModelFileError."""
     kind = file.get("tokenizer.ggml.model", str)
     if kind != "gpt2":
-        raise ModelFileError(f"{file.path}: a tokenizer of the kind {kind[:40]!r}; gpt2, byte-level BPE, is read")
+        raise ModelFileError(
+            f"{file.path}: a tokenizer of the kind {kind[:40]!r}; gpt2, byte-level BPE, is read"
+        )
     tokens = _texts(file, "tokenizer.ggml.tokens")
     types = file.get("tokenizer.ggml.token_type", list, [1] * len(tokens))
     if len(types) != len(tokens):
@@ -83,13 +85,20 @@ def read_text(file: GGUF) -> ChatText:
         return found
 
     ends = [i for i in (id_of("eos"), id_of("eot")) if i is not None]
-    ends += [tokenizer.specials[name] for name in ("<|im_end|>", "<|endoftext|>", "<|eot_id|>") if name in tokenizer.specials]
+    ends += [
+        tokenizer.specials[name]
+        for name in ("<|im_end|>", "<|endoftext|>", "<|eot_id|>")
+        if name in tokenizer.specials
+    ]
     begins = file.metadata.get("tokenizer.ggml.add_bos_token", False) is True
     template = file.metadata.get("tokenizer.chat_template")
     if not ends:
         raise ModelFileError(f"{file.path}: no token ends a text")
     return ChatText(
-        tokenizer, tuple(dict.fromkeys(ends)), id_of("bos") if begins else None, template if isinstance(template, str) else None
+        tokenizer,
+        tuple(dict.fromkeys(ends)),
+        id_of("bos") if begins else None,
+        template if isinstance(template, str) else None,
     )
 
 

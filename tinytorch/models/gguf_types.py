@@ -48,9 +48,9 @@ class Blocked(TensorType):
 
     @abstractmethod
     def parts(self, blocks: Array) -> tuple[Array, Array, Array | None]:
-        """Codes as `Format.join` gives them, uint8 (rows, columns / 32, ..), scales and minima, if any: float16.
+        """Codes as `Format.join` gives them, scales and minima, if any, of uint8 (rows, blocks, size).
 
-        blocks: uint8 (rows, blocks, size).
+        Codes: uint8 (rows, columns / 32, ..), the others float16 (rows, columns / 32).
         """
 
     def packed(self, raw: Array) -> Array:
@@ -126,7 +126,17 @@ TYPES: Mapping[int, TensorType] = MappingProxyType(
 )
 """By their number in the format: those that are read."""
 
-_OTHERS = {6: "Q5_0", 7: "Q5_1", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 13: "Q5_K", 14: "Q6_K", 15: "Q8_K", 30: "BF16"}
+_OTHERS = {
+    6: "Q5_0",
+    7: "Q5_1",
+    9: "Q8_1",
+    10: "Q2_K",
+    11: "Q3_K",
+    13: "Q5_K",
+    14: "Q6_K",
+    15: "Q8_K",
+    30: "BF16",
+}
 
 
 def unread(number: int) -> str:

@@ -61,7 +61,11 @@ class LlamaAttention(Module):
         """`positions`: those of x, int64 (batch, t) or (1, t); `cache`: keys and values of those before."""
         q, k, v = (
             split_heads(p(x), n)
-            for p, n in ((self.q_proj, self.heads), (self.k_proj, self.kv_heads), (self.v_proj, self.kv_heads))
+            for p, n in (
+                (self.q_proj, self.heads),
+                (self.k_proj, self.kv_heads),
+                (self.v_proj, self.kv_heads),
+            )
         )
         q, k = self.angles.turn(q, positions), self.angles.turn(k, positions)
         if cache is None:
@@ -148,8 +152,8 @@ class Llama(Module):
         kv_heads, hidden = kv_heads or heads, hidden or 4 * width
         if heads < 1 or heads % kv_heads or width % heads or width // heads % 2:
             raise ShapeError(
-                f"Llama: {kv_heads} heads of keys, {heads} of queries, width {width}: each must divide the next, "
-                "and a head have an even number of features"
+                f"Llama: {kv_heads} heads of keys, {heads} of queries, width {width}: each must divide the "
+                "next, and a head have an even number of features"
             )
         self.vocab_size, self.context, self.width, self.layers = vocab_size, context, width, layers
         self.heads, self.kv_heads, self.hidden = heads, kv_heads, hidden
@@ -168,7 +172,7 @@ class Llama(Module):
         self.example_input = Generator(0).randint(0, vocab_size, (1, min(context, 128)))
 
     def forward(self, ids: Tensor, cache: KVCacheLike | None = None) -> Tensor:
-        """Logits (batch, t, vocab_size) for ids: (batch, t), at positions from 0 on or behind what `cache` holds.
+        """Logits (batch, t, vocab_size) for ids: (batch, t), from position 0 or what `cache` holds on.
 
         Raises ShapeError unless ids have two axes and all positions are within `context`.
         """

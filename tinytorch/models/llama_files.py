@@ -1,4 +1,4 @@
-"""Llama models out of files: GGUF, whose blocks of codes stay as they are, and safetensors of Hugging Face."""
+"""Llama models out of files: GGUF, whose blocks of codes stay as they are, and safetensors."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def load_gguf(file: GGUF, expand: bool = False) -> Llama:
     with meta(), grad_mode(False):  # first values would take time and memory
         model = _built(config, file.path)
     _materialise(model)
-    modules = dict(model.named_modules())
+    modules: dict[str, Any] = dict(model.named_modules())
     for name, tensor in _names(model, "token_embd", "output_norm", "output", "blk.{}.{}", _GGUF):
         info = file.info(f"{tensor}.weight", *modules[name].weight.shape)
         _fill(modules, name, info, file, expand)
@@ -80,10 +80,14 @@ def _config(file: GGUF) -> dict[str, Any]:
     width, heads = count("embedding_length"), count("attention.head_count")
     dim = count("rope.dimension_count", width // heads if width % heads == 0 else 1)
     if dim * heads != width:
-        raise ModelFileError(f"{file.path}: rotary positions on {dim} features of {width} / {heads}; all are turned")
+        raise ModelFileError(
+            f"{file.path}: rotary positions on {dim} features of {width} / {heads}; all are turned"
+        )
     for key in ("rope.scaling.type", "rope.scaling.factor", "expert_count"):
         if file.metadata.get(f"llama.{key}") not in (None, "none", 0, 1.0):
-            raise ModelFileError(f"{file.path}: llama.{key} is {file.metadata[f'llama.{key}']!r}, which is not read")
+            raise ModelFileError(
+                f"{file.path}: llama.{key} is {file.metadata[f'llama.{key}']!r}, which is not read"
+            )
     embedding = file.tensors.get("token_embd.weight")
     if embedding is None or len(embedding.shape) != 2:
         raise ModelFileError(f"{file.path}: there is no tensor token_embd.weight (vocabulary, width)")
@@ -114,6 +118,7 @@ def _built(config: Mapping[str, Any], path: Path) -> Llama:
 def _materialise(model: Llama) -> None:
     """Give what the model holds beside its weights values: it was made under `meta`."""
     fresh = Llama(8, model.context, model.width // model.heads, 1, 1, base=model.base)
+    block: Any
     for block in model.blocks:
         block.attn.angles = fresh.blocks[0].attn.angles
     model.example_input = from_numpy(np.arange(min(model.context, 128))[None] % model.vocab_size)
@@ -162,7 +167,7 @@ def load_safetensors(path: str | Path, config: Mapping[str, Any] | None = None) 
         model = _built(given, path)
     _materialise(model)
     names = _names(model, "model.embed_tokens", "model.norm", "lm_head", "model.layers.{}.{}", _HUGGING_FACE)
-    modules = dict(model.named_modules())
+    modules: dict[str, Any] = dict(model.named_modules())
     for name, tensor in names:
         found, shape = tensors.get(f"{tensor}.weight"), modules[name].weight.shape
         if found is None or found.shape != shape:
@@ -190,7 +195,9 @@ def _hugging_face(path: Path, config: Mapping[str, Any] | None) -> dict[str, Any
     try:
         found = json.loads(beside.read_text(encoding="utf-8")) if config is None else dict(config)
         if found.get("model_type", "llama") != "llama":
-            raise ModelFileError(f"{path}: a model of the type {str(found['model_type'])[:40]!r}; llama is read")
+            raise ModelFileError(
+                f"{path}: a model of the type {str(found['model_type'])[:40]!r}; llama is read"
+            )
         given = {
             "vocab_size": int(found["vocab_size"]),
             "context": int(found["max_position_embeddings"]),
@@ -206,7 +213,9 @@ def _hugging_face(path: Path, config: Mapping[str, Any] | None) -> dict[str, Any
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ModelFileError(f"{beside}: no configuration of a Llama model ({error!r})") from error
     if found.get("rope_scaling"):
-        raise ModelFileError(f"{beside}: rope_scaling is {str(found['rope_scaling'])[:60]}, which is not read")
+        raise ModelFileError(
+            f"{beside}: rope_scaling is {str(found['rope_scaling'])[:60]}, which is not read"
+        )
     if not all(0 < v <= LARGEST for v in given.values() if isinstance(v, int)):
         raise ModelFileError(f"{beside}: a size is not in 1 .. {LARGEST:,}: {given}")
     return given
@@ -222,7 +231,7 @@ def _tensors(path: Path) -> Iterator[tuple[str, Array]]:
         "BF16": lambda raw: (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32),
     }
     try:
-        found = deserialize(path.read_bytes())
+        found = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror or error})") from error
     except SafetensorError as error:

@@ -30,7 +30,7 @@ class KVCacheLike(Protocol):
     def attend(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = True
     ) -> Tensor:
-        """Store k and v: (batch, heads, t, d), and return `attention` of q to all that the layer holds now."""
+        """Store k and v: (batch, heads, t, d), and return `attention` of q to all that the layer holds."""
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
@@ -138,9 +138,7 @@ def grouped_attention(
     if kv_heads < 1 or heads % kv_heads:
         raise ShapeError(f"grouped_attention: {kv_heads} heads of keys do not divide {heads} of queries")
     group = heads // kv_heads
-    k, v = (
-        x.reshape(batch * kv_heads, 1, s, d).expand(batch * kv_heads, group, s, d) for x in (k, v)
-    )
+    k, v = (x.reshape(batch * kv_heads, 1, s, d).expand(batch * kv_heads, group, s, d) for x in (k, v))
     if mask is not None:
         mask = mask.expand(batch, heads, t, s).reshape(batch * kv_heads, group, t, s)
     out = attention(q.reshape(batch * kv_heads, group, t, d), k, v, mask, causal)

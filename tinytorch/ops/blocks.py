@@ -3,10 +3,10 @@
 A weight is scale * code + minimum, where scale and minimum belong to a block of 32 inputs of one output. The
 ops here multiply the codes themselves: x becomes codes too, by blocks of 32, and the products are exact.
 
-Sixteen outputs make a panel, and lie beside each other as the machine reads them: for each block of inputs the
-codes of all sixteen, four bytes of each after the other, then their scales and minima in float16. One array holds
-it all, read from front to back, and nothing is stored twice. Of four bits, a byte holds the codes of input i, low,
-and of input i + 16 of the block, high.
+Sixteen outputs make a panel, and lie beside each other as the machine reads them: for each block of inputs
+the codes of all sixteen, four bytes of each after the other, then their scales and minima in float16. One
+array holds it all, read from front to back, and nothing is stored twice. Of four bits, a byte holds the
+codes of input i, low, and of input i + 16 of the block, high.
 """
 
 from __future__ import annotations
@@ -82,10 +82,14 @@ class Format:
             if begin == end:
                 continue
             part = slice(begin * PANEL, begin * PANEL + (end - begin) * outputs)
-            given = np.ascontiguousarray(blocks[part]).view(np.uint32).reshape(end - begin, outputs, count, -1)
+            given = (
+                np.ascontiguousarray(blocks[part]).view(np.uint32).reshape(end - begin, outputs, count, -1)
+            )
             fours[begin:end, ..., :outputs] = given.transpose(0, 2, 3, 1)
             for i, row in enumerate(rows):
-                beside[begin:end, :, i, :outputs] = row[part].reshape(end - begin, outputs, count).swapaxes(1, 2)
+                beside[begin:end, :, i, :outputs] = (
+                    row[part].reshape(end - begin, outputs, count).swapaxes(1, 2)
+                )
         return out.view(np.int8)
 
     def unpack(self, packed: Array, n: int) -> tuple[Array, Array, Array]:
@@ -130,7 +134,7 @@ def _require_float(op: str, what: str, spec: Spec) -> None:
 
 
 class QuantizeBlocks(Op):
-    """codes = round(x / scale), scale = the largest |x| of each 32 / 127; and scale times the sum of the codes
+    """codes = round(x / scale), scale = the largest |x| of each 32 / 127; and scale * the sum of the codes
 
     Three outputs: codes int8 (..., k), scales and sums (..., k / 32). A block of zeros has scale 1; one that
     holds NaN or infinity has scale and sum NaN and codes 0.
@@ -170,8 +174,9 @@ class BlockLinear(Op):
     """out[i, j] = the sum over blocks b of scale_x[i, b] * scale_w[j, b] * (codes_x . codes_w)
     + minimum_w[j, b] * sum_x[i, b]
 
-    x: int8 (..., k), its scales and sums (..., k / 32), as `QuantizeBlocks` gives them; w: n outputs in panels
-    (see `Format`); out: (..., n) in the dtype of the scales. The products of codes are exact, blocks are summed in order.
+    x: int8 (..., k), its scales and sums (..., k / 32), as `QuantizeBlocks` gives them; w: n outputs in
+    panels (see `Format`); out: (..., n) in the dtype of the scales. The products of codes are exact, blocks
+    are summed in order.
     """
 
     n: int
@@ -191,7 +196,9 @@ class BlockLinear(Op):
         for what, beside in (("scales", scale), ("sums", sums)):
             _require_float("block_linear", what, beside)
             if beside.shape != (*x.shape[:-1], k // BLOCK):
-                raise ShapeError(f"block_linear: x {x.shape} has {what} {beside.shape}; one a block is needed")
+                raise ShapeError(
+                    f"block_linear: x {x.shape} has {what} {beside.shape}; one a block is needed"
+                )
         return Spec((*x.shape[:-1], self.n), scale.dtype)
 
     def forward(self, x: Array, scale: Array, sums: Array, w: Array) -> Any:
@@ -203,7 +210,9 @@ class BlockLinear(Op):
         middle = 0 if self.minimum else self.format.middle
         for b in range(w_scale.shape[1]):
             part = slice(b * BLOCK, (b + 1) * BLOCK)
-            total = rows[:, part] @ (codes[:, part].T.astype(np.float32) - middle)  # whole numbers below 2**24
+            total = rows[:, part] @ (
+                codes[:, part].T.astype(np.float32) - middle
+            )  # whole numbers below 2**24
             out += total * (scale[:, b, None] * w_scale[:, b])
             if self.minimum:
                 out += sums[:, b, None] * minimum[:, b]
@@ -277,7 +286,12 @@ BlockLinear.samples = [
     )
 ]
 BlockLookup.samples = [
-    Sample(BlockLookup(n, *form), _sample(Format(*form), n, 64), np.array([[0, 19], [16, 3]]), differentiable=False)
+    Sample(
+        BlockLookup(n, *form),
+        _sample(Format(*form), n, 64),
+        np.array([[0, 19], [16, 3]]),
+        differentiable=False,
+    )
     for n, form in ((20, (8, False)), (33, (4, True)), (20, (4, False)))
 ]
 

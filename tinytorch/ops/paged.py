@@ -1,17 +1,18 @@
 """Attention to keys and values that are kept in pages: what a cache of them computes.
 
-Keys and values of one layer lie in two pools of pages, keys (heads, pages, d, page) and values (heads, pages,
-page, d): a page has the keys of `page` positions beside each other, feature by feature, and their values row by
-row. A sequence is a row of `table`: the numbers of its pages in order. `starts` says how many positions it had
-before; `dropped` how many of them, whole pages behind the first ones, are gone, so that position p is at place
-p - dropped of the row. In int8, each vector has a power of two as scale, stored as its exponent (+127): the
-MXINT8 of the "OCP Microscaling Formats (MX) Specification", 2023, with one head's vector as its block.
+Keys and values of one layer lie in two pools of pages, keys (heads, pages, d, page) and values (heads,
+pages, page, d): a page has the keys of `page` positions beside each other, feature by feature, and their
+values row by row. A sequence is a row of `table`: the numbers of its pages in order. `starts` says how many
+positions it had before; `dropped` how many of them, whole pages behind the first ones, are gone, so that
+position p is at place p - dropped of the row. In int8, each vector has a power of two as scale, stored as
+its exponent (+127): the MXINT8 of the "OCP Microscaling Formats (MX) Specification", 2023, with one head's
+vector as its block.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from tinytorch.ops.softmax import COST
 from tinytorch.ops.spec import Array, Spec, float32, float64, int8, int64
 
 if TYPE_CHECKING:
-    from tinytorch.tensor import Tensor
+    pass
 
 BIAS = 127
 """What is added to an exponent so that it is a number from 0 to 255."""
@@ -40,7 +41,9 @@ def to_codes(x: Array) -> tuple[Array, Array]:
     """
     largest = np.abs(x).max(-1)
     finite = np.isfinite(largest)
-    share, exponents = np.frexp(np.where(finite, largest, 0) / x.dtype.type(127))  # share * 2 ** e, 0.5 <= share < 1
+    share, exponents = np.frexp(
+        np.where(finite, largest, 0) / x.dtype.type(127)
+    )  # share * 2 ** e, 0.5 <= share < 1
     exponents = np.clip(exponents - (share == 0.5) + BIAS, 1, 254)
     scaled = np.where(finite[..., None], x, 0) * np.ldexp(x.dtype.type(1), BIAS - exponents)[..., None]
     return np.rint(scaled).astype(np.int8), np.where(finite, exponents, 255).astype(np.uint8).view(np.int8)
@@ -101,11 +104,24 @@ class CacheWrite(Paged):
     coded: bool = False
 
     def infer(
-        self, keys: Spec, values: Spec, k: Spec, v: Spec, table: Spec, starts: Spec, dropped: Spec, *scales: Spec
+        self,
+        keys: Spec,
+        values: Spec,
+        k: Spec,
+        v: Spec,
+        table: Spec,
+        starts: Spec,
+        dropped: Spec,
+        *scales: Spec,
     ) -> Spec:
         self.check("cache_write", keys, values, table, (starts, dropped), scales)
         heads, _, d, _ = keys.shape
-        if k.ndim != 4 or k.shape != v.shape or k.shape[0] != table.shape[0] or k.shape[1:] != (heads, k.shape[2], d):
+        if (
+            k.ndim != 4
+            or k.shape != v.shape
+            or k.shape[0] != table.shape[0]
+            or k.shape[1:] != (heads, k.shape[2], d)
+        ):
             raise ShapeError(
                 f"cache_write: k {k.shape} and v {v.shape}; expected ({table.shape[0]}, {heads}, t, {d})"
             )
@@ -114,7 +130,15 @@ class CacheWrite(Paged):
         return Spec(keys.shape, keys.dtype)
 
     def forward(
-        self, keys: Array, values: Array, k: Array, v: Array, table: Array, starts: Array, dropped: Array, *scales: Array
+        self,
+        keys: Array,
+        values: Array,
+        k: Array,
+        v: Array,
+        table: Array,
+        starts: Array,
+        dropped: Array,
+        *scales: Array,
     ) -> Any:
         """The pool of keys, changed: position starts[b] + i of row b has k[b, :, i] and v[b, :, i]."""
         page = keys.shape[3]
@@ -160,17 +184,24 @@ class PagedAttention(Paged):
         heads, _, d, _ = keys.shape
         if q.ndim != 4 or q.shape[0] != table.shape[0] or q.shape[1] % max(heads, 1) or q.shape[3] != d:
             raise ShapeError(
-                f"paged_attention: q {q.shape} for {table.shape[0]} sequences of {heads} heads with {d} features"
+                f"paged_attention: q {q.shape}; expected ({table.shape[0]}, a multiple of {heads}, t, {d})"
             )
         if q.dtype not in (float32, float64):
             raise DTypeError(f"paged_attention: queries are float32, not {q.dtype}")
         return Spec(q.shape, q.dtype)
 
     def forward(
-        self, q: Array, keys: Array, values: Array, table: Array, starts: Array, dropped: Array, *scales: Array
+        self,
+        q: Array,
+        keys: Array,
+        values: Array,
+        table: Array,
+        starts: Array,
+        dropped: Array,
+        *scales: Array,
     ) -> Any:
         """(batch, query heads, t, d): for each sequence, attention of its queries to what its pages hold."""
-        out = np.empty(q.shape[:1] + (q.shape[2], q.shape[1], q.shape[3]), q.dtype).transpose(0, 2, 1, 3)
+        out = np.empty((len(q), q.shape[2], q.shape[1], q.shape[3]), q.dtype).transpose(0, 2, 1, 3)
         group = q.shape[1] // max(keys.shape[0], 1)
         for b in range(len(q)):
             k, v, position = self.held(b, starts[b] + q.shape[2], keys, values, table, dropped, *scales)
@@ -183,7 +214,7 @@ class PagedAttention(Paged):
     def held(
         self, b: int, length: int, keys: Array, values: Array, table: Array, dropped: Array, *scales: Array
     ) -> tuple[Array, Array, Array]:
-        """Keys and values of a sequence of so many positions, (heads, held, d), and those positions that it holds."""
+        """Keys and values of a sequence of so many positions, (heads, held, d), and which it still holds."""
         page = keys.shape[3]
         place = self.place(np.arange(length), dropped[b], page)
         kept = -(-self.sinks // page) * page
@@ -236,7 +267,13 @@ _TABLE, _STARTS, _NONE = np.array([[3, 0, 5], [1, 4, 2]]), np.array([5, 1]), np.
 _SPLIT = {dtype: _pool(dtype, 6, 2, 8, 4) for dtype in ("float32", "float16", "int8")}
 PagedAttention.samples = [
     Sample(
-        PagedAttention(sinks, 0.4, window), _rows(2, 6, t, 8), *pool[:2], _TABLE, _STARTS, dropped, *pool[2],
+        PagedAttention(sinks, 0.4, window),
+        _rows(2, 6, t, 8),
+        *pool[:2],
+        _TABLE,
+        _STARTS,
+        dropped,
+        *pool[2],
         differentiable=False,
     )
     for sinks, window, t, dropped, pool in (
@@ -247,19 +284,37 @@ PagedAttention.samples = [
     )
 ] + [
     Sample(
-        PagedAttention(3, 0.4, 5), _rows(2, 2, 2, 8), *_SPLIT["float32"][:2], _TABLE, np.array([13, 9]),
-        np.array([8, 4]), differentiable=False,
+        PagedAttention(3, 0.4, 5),
+        _rows(2, 2, 2, 8),
+        *_SPLIT["float32"][:2],
+        _TABLE,
+        np.array([13, 9]),
+        np.array([8, 4]),
+        differentiable=False,
     ),
 ]
 CacheWrite.samples = [
     Sample(
-        CacheWrite(0, dtype == "int8"), *pool[:2], _rows(2, 2, t, 8), _rows(2, 2, t, 8) * 3, _TABLE, _STARTS,
-        _NONE, *pool[2], differentiable=False,
+        CacheWrite(0, dtype == "int8"),
+        *pool[:2],
+        _rows(2, 2, t, 8),
+        _rows(2, 2, t, 8) * 3,
+        _TABLE,
+        _STARTS,
+        _NONE,
+        *pool[2],
+        differentiable=False,
     )
     for t, (dtype, pool) in zip((1, 5, 6), _SPLIT.items(), strict=True)
 ] + [
     Sample(
-        CacheWrite(3), *_SPLIT["float32"][:2], _rows(2, 2, 2, 8), _rows(2, 2, 2, 8), _TABLE, np.array([13, 9]),
-        np.array([8, 4]), differentiable=False,
+        CacheWrite(3),
+        *_SPLIT["float32"][:2],
+        _rows(2, 2, 2, 8),
+        _rows(2, 2, 2, 8),
+        _TABLE,
+        np.array([13, 9]),
+        np.array([8, 4]),
+        differentiable=False,
     ),
 ]

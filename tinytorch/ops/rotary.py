@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def angles(positions: int, dim: int, base: float = 10000.0) -> tuple[Array, Array]:
-    """Cosines and sines of the angles of positions 0 .. positions - 1: two arrays (positions, dim / 2), float32.
+    """Cosines and sines of the angles of so many positions: two arrays (positions, dim / 2), float32.
 
     Pair i of the dim features turns by position * base ** (-2 i / dim): the first fast, the last slowly.
 
@@ -57,7 +57,7 @@ class Rotary(Op):
         """x with each pair (a, b) of neighbours made (a cos - b sin, a sin + b cos), or turned `back`."""
         if positions.size and not 0 <= positions.min() <= positions.max() < len(cos):
             raise ShapeError(
-                f"rotary: positions {positions.min()} to {positions.max()}, but there are angles for {len(cos)}"
+                f"rotary: positions {positions.min()} to {positions.max()}; there are angles for {len(cos)}"
             )
         c = cos[positions][:, None].astype(x.dtype)
         s = sin[positions][:, None].astype(x.dtype) * (-1 if self.back else 1)
@@ -71,7 +71,7 @@ class Rotary(Op):
         self, g: Tensor, out: Any, x: Tensor, cos: Tensor, sin: Tensor, positions: Tensor
     ) -> tuple[Gradient, ...]:
         def by_position(pairs: Tensor) -> Tensor:
-            """The sum over all that turned by the same angle: (batch, heads, t, d / 2) to (positions, d / 2)."""
+            """The sum over all that turned alike: (batch, heads, t, d / 2) to (positions, d / 2)."""
             rows = pairs.sum(1) if positions.shape[0] == x.shape[0] else pairs.sum((0, 1)).unsqueeze(0)
             return TakeGrad(cos.shape[0])(rows.to(cos.dtype), positions)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ SPLITS: Mapping[str, tuple[str, ...]] = {
     "llama-bpe": (_LLAMA3,),
     "default": (_GPT2,),
 }
-"""How a text is cut into pieces, by the name that GGUF files have for it: patterns, each of which cuts what the one
-before it left whole or found. They are for text whose letters outside of ASCII have become `a`, and so on."""
+"""How a text is cut into pieces, by the name that GGUF files have for it: patterns, one within the pieces of
+the other, for text whose letters outside of ASCII have become `a`, and so on."""
 LONGEST = 4096
 """Characters of a piece that are merged as one: the cost of a piece grows faster than its length."""
 
@@ -65,9 +66,9 @@ _CLASSES = _Classes()
 class MergesTokenizer:
     """Text to ids by merges, and back; `tokens[id]` is what an id is written as.
 
-    `merges`: pairs of what is joined, "left right", the first learned first. `specials`: the ids of tokens that
-    stand for themselves, such as the end of a text. Raises DataError for merges that make no token, tokens
-    that come twice, and splits that are not known.
+    `merges`: pairs of what is joined, "left right", the first learned first. `specials`: the ids of tokens
+    that stand for themselves, such as the end of a text. Raises DataError for merges that make no token,
+    tokens that come twice, and splits that are not known.
 
     >>> tokens = [*byte_characters(), "lo", "low"]
     >>> tokenizer = MergesTokenizer(tokens, ["l o", "lo w"])
@@ -79,7 +80,9 @@ class MergesTokenizer:
         self, tokens: Sequence[str], merges: Sequence[str], specials: Sequence[int] = (), split: str = "gpt-2"
     ) -> None:
         if split not in SPLITS:
-            raise DataError(f"tokenizer: pieces are cut as {split!r} says, which is not known: {', '.join(SPLITS)}")
+            raise DataError(
+                f"tokenizer: pieces are cut as {split!r} says, which is not known: {', '.join(SPLITS)}"
+            )
         self.tokens, self.split = list(tokens), split
         self._ids = {token: i for i, token in enumerate(self.tokens)}
         self._ranks = {merge: i for i, merge in enumerate(merges)}
@@ -175,7 +178,7 @@ class MergesTokenizer:
         """The parts of a piece after all merges: the first learned goes first, everywhere in the piece."""
         ranks, never = self._ranks, len(self._ranks)
         while len(parts) > 1:
-            pairs = [ranks.get(f"{a} {b}", never) for a, b in zip(parts, parts[1:], strict=False)]
+            pairs = [ranks.get(f"{a} {b}", never) for a, b in pairwise(parts)]
             best = min(pairs)
             if best == never:
                 break
@@ -191,7 +194,9 @@ class MergesTokenizer:
         return parts
 
     def __repr__(self) -> str:
-        return f"MergesTokenizer({self.vocab_size:,} tokens, {len(self._ranks):,} merges, split={self.split!r})"
+        return (
+            f"MergesTokenizer({self.vocab_size:,} tokens, {len(self._ranks):,} merges, split={self.split!r})"
+        )
 
 
 def _cut(pattern: re.Pattern[str], text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:

@@ -8,6 +8,7 @@ from tinytorch.errors import ShapeError
 from tinytorch.learn import expect
 from tinytorch.learn.expect import exercise
 from tinytorch.nn.attention import MultiHeadAttention, merge_heads, split_heads
+from tinytorch.ops.attention import attention
 from tinytorch.tensor import Tensor
 
 HEADS = [(2, 3, 8, 2), (1, 4, 6, 3), (3, 2, 4, 1), (2, 1, 5, 5), (0, 3, 4, 2)]
@@ -71,6 +72,9 @@ class Cache:
         self.k = k if self.k is None else np.concatenate([self.k, k], axis=2)
         self.v = v if self.v is None else np.concatenate([self.v, v], axis=2)
         return Tensor(self.k), Tensor(self.v)
+
+    def attend(self, layer, q, k, v, mask=None, causal=True):
+        return attention(q, *self.append(layer, k, v), mask, causal)
 
 
 def layer_of(rng, dim, heads, bias=True, number=0):
@@ -136,6 +140,13 @@ def test_a_cache_alone_hides_nothing(rng):
     cache, first, second = Cache(), Tensor(a[:, :3]), Tensor(a[:, 3:])
     expect.close("layer(first, cache=cache)", expected(layer, a[:, :3]))
     expect.close("layer(second, cache=cache)", expected(layer, a)[:, 3:])
+
+
+@exercise("MultiHeadAttention.forward")
+def test_a_mask_reaches_the_cache(rng):
+    layer, a = layer_of(rng, 6, 2), rng.normal(size=(1, 3, 6))
+    cache, x, mask = Cache(), Tensor(a), Tensor(np.eye(3, dtype=bool))
+    expect.close("layer(x, mask, cache=cache)", expected(layer, a, mask=np.eye(3, dtype=bool)))
 
 
 @exercise("MultiHeadAttention.forward")

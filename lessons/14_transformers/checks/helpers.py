@@ -10,6 +10,7 @@ from scipy.special import erf
 
 from tinytorch.models.gpt import GPT
 from tinytorch.nn.module import Module
+from tinytorch.ops.attention import attention
 from tinytorch.ops.context import state
 from tinytorch.tensor import Tensor
 
@@ -105,6 +106,14 @@ class Cache:
             new = tuple(np.concatenate(both, axis=2) for both in zip(self.held[layer], new, strict=True))
         self.held[layer] = new
         return Tensor(new[0]), Tensor(new[1])
+
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = True
+    ) -> Tensor:
+        return attention(q, *self.append(layer, k, v), mask, causal)
+
+    def positions(self, t: int) -> Tensor:
+        return Tensor(np.arange(self.length, self.length + t)[None])
 
 
 class Counting(Module):

@@ -1,4 +1,4 @@
-"""Which kernel computes which op of language models: weights in blocks, rotary positions, pages of a cache."""
+"""Which kernel computes which op of language models: weights in blocks, rotary positions, pages."""
 
 from __future__ import annotations
 

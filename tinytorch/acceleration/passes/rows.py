@@ -26,8 +26,8 @@ _CARRIES: dict[type[Op], tuple[int, ...]] = {
 def take_early(graph: Graph) -> Graph:
     """The graph with rows picked before a product rather than after it.
 
-    A language model's logits are wanted for the last token alone, and its head is a third of its work. What else
-    reads all rows still does; then both are computed.
+    A language model's logits are wanted for the last token alone, and its head is a third of its work. What
+    else reads all rows still does; then both are computed.
 
     >>> from tinytorch.acceleration.trace import trace
     >>> from tinytorch.ops.index import take
@@ -51,9 +51,14 @@ def take_early(graph: Graph) -> Graph:
 
 
 def _picked(
-    graph: Graph, makers: dict[int, int], known: dict[tuple[int, int], int], calls: list[Call], take: Call, value: int
+    graph: Graph,
+    makers: dict[int, int],
+    known: dict[tuple[int, int], int],
+    calls: list[Call],
+    take: Call,
+    value: int,
 ) -> int | None:
-    """The picked rows of a value, computed from picked rows of what it is made of; None where that is no gain."""
+    """The picked rows of a value, computed from picked rows of what makes it; None where that is no gain."""
     root = _behind_reshapes(graph, makers, value)
     maker = graph.calls[makers[root]] if root in makers else None
     if maker is None or type(maker.op) not in _CARRIES or type(maker.op).__name__ in rules:
@@ -64,14 +69,22 @@ def _picked(
     for i in _CARRIES[type(maker.op)]:
         inputs[i] = _rows(graph, makers, known, calls, take, maker.inputs[i])
     count = graph.specs[take.inputs[1]].shape[0]
-    made = {v: graph.new_value(Spec((count, *graph.specs[v].shape[1:]), graph.specs[v].dtype)) for v in maker.outputs}
+    made = {
+        v: graph.new_value(Spec((count, *graph.specs[v].shape[1:]), graph.specs[v].dtype))
+        for v in maker.outputs
+    }
     calls.append(replace(maker, inputs=tuple(inputs), outputs=tuple(made.values())))
     known.update({(v, take.inputs[1]): new for v, new in made.items()})
     return made[root]
 
 
 def _rows(
-    graph: Graph, makers: dict[int, int], known: dict[tuple[int, int], int], calls: list[Call], take: Call, value: int
+    graph: Graph,
+    makers: dict[int, int],
+    known: dict[tuple[int, int], int],
+    calls: list[Call],
+    take: Call,
+    value: int,
 ) -> int:
     """The picked rows of an operand: computed so, or taken out of it."""
     ids = take.inputs[1]

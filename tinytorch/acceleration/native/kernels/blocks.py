@@ -1,4 +1,4 @@
-"""Products with weights in blocks of 32, as model files hold them, codes for x by blocks, and rows of tables."""
+"""Products with weights in blocks of 32, as model files hold them; codes for x by blocks; rows of tables."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _INFINITE = 0x7F800000
 class BlockGemm(WithBody):
     """Reads codes of x, their scales and sums, and panels of w; a tile is a few rows by one panel.
 
-    Each block's products are exact, and become float32 with the scales; so blocks are added up in order, and a
-    row's result does not depend on what other rows there are.
+    Each block's products are exact, and become float32 with the scales; so blocks are added up in order, and
+    a row's result does not depend on what other rows there are.
     """
 
     def __init__(
@@ -128,7 +128,9 @@ class BlockGemm(WithBody):
             totals = self._dots(e, here, [top + block.index * BLOCK for top in tops])
             beside = Pointer(e, (here + self.form.code_bytes).ir, float16)
             halves = [e.convert((beside + v * LANES).load(LANES), float32) for v in range(2)]
-            lows = [e.convert((beside + PANEL + v * LANES).load(LANES), float32) for v in range(2)] * self.form.minimum
+            lows = [
+                e.convert((beside + PANEL + v * LANES).load(LANES), float32) for v in range(2)
+            ] * self.form.minimum
             found = []
             for r in range(rows):
                 share = e.spread((scales + ((row + r) * strides[1] + block.index)).load(), LANES)
@@ -152,7 +154,11 @@ class BlockGemm(WithBody):
         four_bits = self.form.bits == 4
         for four in range(self.form.code_bytes // CACHE_LINE):
             halves = [_bytes(e, codes + (four * CACHE_LINE + v * 32)) for v in range(2)]
-            parts = [(0, [h & 15 for h in halves]), (16, [h >> 4 for h in halves])] if four_bits else [(0, halves)]
+            parts = (
+                [(0, [h & 15 for h in halves]), (16, [h >> 4 for h in halves])]
+                if four_bits
+                else [(0, halves)]
+            )
             for offset, part in parts:
                 for r, top in enumerate(tops):
                     left = _four(e, top + (offset + 4 * four))
@@ -292,6 +298,7 @@ class BlockRows(Kernel):
         else:
             code = f"int32(panel[block, i // 4 * {CACHE_LINE} + o * 4 + i % 4])"
         if self.form.minimum:
-            yield f"        picked[n, k] = float32({code}) * float32(halves[o]) + float32(halves[{PANEL} + o])"
+            low = f"float32(halves[{PANEL} + o])"
+            yield f"        picked[n, k] = float32({code}) * float32(halves[o]) + {low}"
         else:
             yield f"        picked[n, k] = float32({code} - {self.form.middle}) * float32(halves[o])"

@@ -1,14 +1,13 @@
 """Dot products of four bytes: unsigned codes of weights by signed ones of x, eight sums at a time.
 
-Where the CPU has an instruction for it (VNNI) that is one step. AVX2 takes two: products of neighbours as int16,
-then sums of those. Sixteen products of four-bit codes fit int16, so that the second step waits for the end of a
-block; codes of eight bits would overflow it, and take the sign over to the other side first.
+Where the CPU has an instruction for it (VNNI) that is one step. AVX2 takes two: products of neighbours as
+int16, then sums of those. Sixteen products of four-bit codes fit int16, so that the second step waits for
+the end of a block; codes of eight bits would overflow it, and take the sign over to the other side first.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-
 from functools import cache
 
 from llvmlite import binding as llvm
@@ -99,7 +98,12 @@ class Turned(Dots):
     def add(self, e: Emitter, total: Value, w: Value, x: Value) -> Value:
         kind = w.type
         signed = w ^ -128
-        size = Value(e, e.builder.call(e.declare("llvm.abs.v32i8", kind, [kind, ir.IntType(1)]), [signed.ir, ir.IntType(1)(0)]))
+        size = Value(
+            e,
+            e.builder.call(
+                e.declare("llvm.abs.v32i8", kind, [kind, ir.IntType(1)]), [signed.ir, ir.IntType(1)(0)]
+            ),
+        )
         function = e.declare("llvm.x86.avx2.psign.b", kind, [kind, kind])
         turned = Value(e, e.builder.call(function, [x.ir, signed.ir]))
         ones = Value(e, ir.Constant(ir.VectorType(I16, 2 * LANES), [1] * (2 * LANES)))
@@ -124,5 +128,3 @@ def dots_for(bits: int) -> Dots:
     if bits == 4:
         return Waiting(has_avx2())
     return Turned() if has_avx2() else Wide()
-
-

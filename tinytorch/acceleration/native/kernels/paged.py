@@ -24,7 +24,7 @@ ROWS = 6
 
 
 def vectors_for(rows: int, count: int) -> int:
-    """How many vectors of a run of so many elements are worked on at a time: they and their sums fit registers."""
+    """How many vectors of a run of elements are worked on at a time: they and their sums fit registers."""
     most = ((32 if many_registers() else 16) - 2) // (rows + 1)
     whole = count // lanes_for(count)
     return next(n for n in range(max(1, min(most, whole)), 0, -1) if whole % n == 0)
@@ -132,7 +132,8 @@ class WritePages(Kernel):
         for which, name in ((0, k), (1, v)):
             pool = f"{writes[which]}[h, number, {':, column' if which == 0 else 'column'}]"
             if self.op.coded:
-                yield f"            {pool}, {writes[2 + which]}[h, number, column] = to_codes({name}[b, h, i])"
+                exponent = f"{writes[2 + which]}[h, number, column]"
+                yield f"            {pool}, {exponent} = to_codes({name}[b, h, i])"
             else:
                 yield f"            {pool} = {name}[b, h, i]"
 
@@ -140,15 +141,17 @@ class WritePages(Kernel):
 class AttendPages(Kernel):
     """Reads q, keys, values, table, starts, dropped (and exponents); writes the result.
 
-    The queries of all heads that share a head of keys make rows, six at a time. Page after page a row keeps the
-    largest score so far, the sum of the weights and the weighted values, and scales both when a larger score
-    comes: Milakov, Gimelshein, "Online normalizer calculation for softmax", 2018. What a row becomes does not
-    depend on what other rows there are.
+    The queries of all heads that share a head of keys make rows, six at a time. Page after page a row keeps
+    the largest score so far, the sum of the weights and the weighted values, and scales both when a larger
+    score comes: Milakov, Gimelshein, "Online normalizer calculation for softmax", 2018. What a row becomes
+    does not depend on what other rows there are.
     """
 
     shares = True
 
-    def __init__(self, op: PagedAttention, reads: Sequence[Place], write: Place, calls: Sequence[Call]) -> None:
+    def __init__(
+        self, op: PagedAttention, reads: Sequence[Place], write: Place, calls: Sequence[Call]
+    ) -> None:
         self.op, self.reads, self.writes, self.calls = op, tuple(reads), (write,), tuple(calls)
         self.batch, self.q_heads, self.t, self.d = reads[0].shape
         self.heads, self.pages, _, self.page = reads[1].shape
@@ -261,7 +264,7 @@ class _Tile:
     def _scores(
         self, base: Value, held: Value, number: Value, ahead: Value, tops: Sequence[Value]
     ) -> list[Value]:
-        """Scores of a page into working memory, and the largest of each row so far; the next page is fetched."""
+        """Scores of a page, and the largest of each row so far; the page's values are fetched."""
         e, kernel, lanes = self.e, self.kernel, self.kernel.lanes
         size = kernel.d * kernel.page
         keys, later = self.reads[1] + number * size, self.reads[2] + number * size
@@ -321,7 +324,7 @@ class _Tile:
     def _weigh(
         self, held: Value, number: Value, ahead: Value, tops: Sequence[Value], carried: Sequence[Value]
     ) -> list[Value]:
-        """Weights of a page in place of its scores, and the values that they weigh; the new state."""
+        """Weights of a page in place of its scores, then the values that they weigh; the new state."""
         e, kernel, rows, lanes = self.e, self.kernel, self.rows, self.kernel.lanes
         fades = []
         totals = []
@@ -336,29 +339,32 @@ class _Tile:
                 here.store(power if share is None else power * share)
                 loop.carry([loop.carried[0] + power])
             totals.append(carried[rows + r] * fades[r] + e.sum_lanes(loop.results[0]))
+        self._add_values(held, number, ahead, fades)
+        return [*tops, *totals]
+
+    def _add_values(self, held: Value, number: Value, ahead: Value, fades: Sequence[Value]) -> None:
+        """The values of a page, weighted, to sums that fade; the next page's keys are fetched."""
+        e, kernel, rows, lanes = self.e, self.kernel, self.rows, lanes_for(self.kernel.d)
         size = kernel.d * kernel.page
         values, later = self.reads[2] + number * size, self.reads[1] + ahead * size
-        wide = lanes_for(kernel.d)
         vectors = vectors_for(rows, kernel.d)
-        with e.loop(kernel.d, step=wide * vectors) as part:
-            here = [
-                self.sums + (part.index + (r * kernel.d + v * wide)) for r in range(rows) for v in range(vectors)
-            ]
-            sums = [p.load(wide) * e.spread(fades[i // vectors], wide) for i, p in enumerate(here)]
+        run = vectors * lanes
+        with e.loop(kernel.d, step=run) as part:
+            places = [r * kernel.d + v * lanes for r in range(rows) for v in range(vectors)]
+            here = [self.sums + (part.index + place) for place in places]
+            sums = [p.load(lanes) * e.spread(fades[i // vectors], lanes) for i, p in enumerate(here)]
             with e.loop(held, sums) as position:
                 line = values + (position.index * kernel.d + part.index)
-                run = vectors * wide
                 _fetch(later + (part.index * kernel.page + position.index * run), run)
-                right = [e.convert((line + v * wide).load(wide), float32) for v in range(vectors)]
+                right = [e.convert((line + v * lanes).load(lanes), float32) for v in range(vectors)]
                 found = []
                 for r in range(rows):
-                    left = e.spread((self.scores + (position.index + r * kernel.page)).load(), wide)
+                    left = e.spread((self.scores + (position.index + r * kernel.page)).load(), lanes)
                     for v in range(vectors):
                         found.append(e.multiply_add(left, right[v], position.carried[r * vectors + v]))
                 position.carry(found)
             for pointer, total in zip(here, position.results, strict=True):
                 pointer.store(total)
-        return [*tops, *totals]
 
 
 def _fetch(pointer: Pointer, count: int) -> None:
@@ -369,4 +375,3 @@ def _fetch(pointer: Pointer, count: int) -> None:
 
 def _larger(e: Emitter, a: Value, b: Value) -> Value:
     return e.select(a > b, a, b)
-

@@ -17,7 +17,7 @@ from tinytorch.ops.rotary import Rotary
 
 
 class TurnPairs(Kernel):
-    """Reads x: (batch, heads, t, d), cosines, sines and positions; features of a head lie beside each other."""
+    """Reads x: (batch, heads, t, d), cosines, sines and positions; features of a head lie in one run."""
 
     shares = True
     overwrites = True
@@ -48,7 +48,9 @@ class TurnPairs(Kernel):
                 source = shifted(reads[0], at, x.strides[:3])
                 target = shifted(writes[0], at, self.writes[0].strides[:3])
                 with e.loop(self.d // 2, step=self.lanes) as pair:
-                    self._turn(e, source + pair.index * 2, [r + pair.index for r in row], target + pair.index * 2)
+                    self._turn(
+                        e, source + pair.index * 2, [r + pair.index for r in row], target + pair.index * 2
+                    )
 
     def _turn(self, e: Emitter, source: Pointer, row: Sequence[Pointer], target: Pointer) -> None:
         lanes = self.lanes
