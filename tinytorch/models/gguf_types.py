@@ -118,7 +118,7 @@ class Q4_K(Blocked):  # noqa: N801
         whole, lowest = (_half(blocks, i).astype(np.float32)[..., None] for i in (0, 2))
         with np.errstate(over="ignore"):
             both = [(whole * scales).astype(np.float16), (-lowest * minima).astype(np.float16)]
-        return self.format.join(codes), *(a.reshape(rows, -1) for a in both)  # type: ignore[return-value]
+        return self.format.join(codes), *(a.reshape(rows, -1) for a in both)
 
 
 TYPES: Mapping[int, TensorType] = MappingProxyType(

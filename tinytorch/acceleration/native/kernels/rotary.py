@@ -65,7 +65,7 @@ class TurnPairs(Kernel):
         a, b = (_picked(e, both, both, range(i, 2 * lanes, 2)) for i in range(2))
         turned = [e.multiply_add(a, c, -(b * s)), e.multiply_add(a, s, b * c)]
         order = [i // 2 + lanes * (i % 2) for i in range(2 * lanes)]
-        target.store(_picked(e, *turned, order))
+        target.store(_picked(e, turned[0], turned[1], order))
 
     def text(self, reads: Sequence[str], writes: Sequence[str]) -> Iterator[str]:
         x, cos, sin, positions = reads
