@@ -50,6 +50,7 @@ check: $(DEV)  ## format, lint, types and the order of the lessons
 
 peers: $(PEERS)  ## parity with PyTorch, in an environment of its own
 	$(BIN_PEERS)/tito model get minilm
+	$(BIN_PEERS)/tito model get smollm2
 	$(BIN_PEERS)/python -m pytest tests/peers $(ARGS)
 
 lessons: $(DEV)  ## the gate of the course: checks tell right from wrong, and a scripted learner walks through it

@@ -9,12 +9,14 @@ import numpy as np
 
 from tinytorch.caching.kv_cache import KVCache
 from tinytorch.caching.prefix import PrefixCache
+from tinytorch.caching.resident import give_back
 from tinytorch.caching.traced import Pass
 from tinytorch.errors import CacheError, GenerationError, ProgramError
 from tinytorch.nn.module import Module
 from tinytorch.ops.context import context, grad_mode, rules
 from tinytorch.ops.spec import Array
 from tinytorch.tensor import from_numpy
+from tinytorch.training.metrics import evaluating
 
 SIZES = (1, 8, 64, 512)
 """Tokens of a pass: a prompt is cut into such pieces, the last one filled up."""
@@ -118,8 +120,8 @@ class Decoder:
             piece = tokens[:, begin : begin + size]
             parts.append(self._pass(piece, size, counts - begin, every))
             begin += size
-        if begin > t or lengths is not None:
-            self.cache.truncate((before + counts).tolist())
+            if begin > t or lengths is not None:  # now, for what fills up must push nothing out of a window
+                self.cache.truncate((before + np.minimum(counts, begin)).tolist())
         if every:
             return (parts[0] if len(parts) == 1 else np.concatenate(parts, 1))[:, :t]
         return _picked(parts, sizes, counts - 1)
@@ -133,10 +135,10 @@ class Decoder:
 
     def _sizes(self, t: int) -> list[int]:
         """The passes for t tokens: the largest that fit, and one that is filled up where there is room."""
-        if not self._runs_compiled():
-            return [t]
         cache, found, left, room = self.cache, list[int](), t, self.room
         most = max(1, cache.capacity - cache.sinks - cache.window) if cache.window else t
+        if not self._runs_compiled():
+            return [min(most, t - begin) for begin in range(0, t, most)]
         sizes = [s for s in SIZES if s <= most or s == 1]
         while left > 0:
             up = min((s for s in sizes if s >= left), default=0)
@@ -156,13 +158,8 @@ class Decoder:
 
     def _eager(self, piece: Array, last: Array, every: bool) -> Array:
         """A pass op by op, in evaluation mode."""
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            with grad_mode(False):
-                logits = self.model(from_numpy(piece), self.cache)._array
-        finally:
-            self.model.train(was_training)
+        with evaluating(self.model), grad_mode(False):
+            logits = self.model(from_numpy(piece), self.cache)._array
         return logits if every else logits[np.arange(len(piece)), np.minimum(last, piece.shape[1] - 1)]  # type: ignore[no-any-return]
 
     def program(self, t: int, every: bool = False) -> Pass | None:
@@ -170,15 +167,13 @@ class Decoder:
         if not self._runs_compiled():
             return None
         if (t, every) not in self._passes:
-            was_training = self.model.training
-            self.model.eval()
             try:
-                self._passes[t, every] = Pass(self.model, self.cache, t, every, self.fixed)
+                with evaluating(self.model):
+                    self._passes[t, every] = Pass(self.model, self.cache, t, every, self.fixed)
             except ProgramError as error:
                 self.why_eager = str(error)
                 return None
-            finally:
-                self.model.train(was_training)
+            give_back()
         return self._passes[t, every]
 
     def _runs_compiled(self) -> bool:

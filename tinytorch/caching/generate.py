@@ -169,7 +169,15 @@ class Run:
         self.begun = time.perf_counter()
 
     def plain(self) -> None:
-        """Token by token, all sequences at a time."""
+        """Token by token, all sequences at a time.
+
+        `_prefill()` reads the prompts, and gives the logits of the tokens that follow: (batch, vocab). While
+        `going[b]`, `self.sampling.draw(logits[b], self.rngs[b])` is the next token of sequence b, and
+        `_take(b, token, logits[b])` adds it and sees whether the sequence ends. All that were drawn are
+        fed at once, (batch, 1), to `decoder.feed`, which gives the next logits; sequences that have ended go
+        along with any token, nothing is drawn or taken for them. It ends where none is going or the decoder
+        has no `room`; a token behind which nothing is drawn is not fed.
+        """
         logits = self._prefill()
         last = [0] * len(self.prompts)
         while any(self.going):

@@ -168,7 +168,15 @@ class KVCache:
     def reserve(self, t: int) -> None:
         """Have pages of its own for the next t positions, and drop what no later position will see.
 
-        Raises CacheError, before anything is changed, where they do not fit.
+        For each sequence, whose positions go on at lengths[b]: `_drop` takes what `_to_drop` says. Of the pages
+        that the next t positions go into, those that are there become its own (`pool.own` gives the number
+        of the page to use, a copy where others use it too), and those that are not there are taken
+        (`pool.take`). Numbers of pages stand, in order, in `_rows[b]`, a list, and at the beginning of
+        `table[b]`. Pages that are not written to stay shared. `lengths` stay as they are.
+
+        Raises CacheError, before anything is changed, where they do not fit: without a window no sequence
+        may come to hold more than `capacity` positions, with one no more than `slots` pages. What was
+        dropped, this time included, is not held.
         """
         gone = self._to_drop()
         held = self.lengths - self.dropped - gone
@@ -216,15 +224,17 @@ class KVCache:
     def truncate(self, n: int | Sequence[int]) -> None:
         """Keep the first n positions of each sequence, or of sequence b the first n[b]; what follows is gone.
 
-        Raises CacheError, and changes nothing, unless each sequence has as many, and none of those that a
-        window dropped are needed again.
+        Pages that hold none of them are released, and leave `_rows[b]`; what a layer is ahead of others is
+        forgotten. Raises CacheError, and changes nothing, unless each sequence has as many. Where a window
+        has dropped positions of it, the first one still held behind the sinks is kept + dropped, and n must be
+        so large that position n, the next, sees none of those before that.
         """
         wanted = np.broadcast_to(np.asarray(n, np.int64), (self.batch,))
-        least = np.where(self.dropped > 0, self.kept + self.dropped, 0)
+        least = np.where(self.dropped > 0, self.kept + self.dropped + (self.window or 1) - 1, 0)
         if (wanted < least).any() or (wanted > self.lengths).any() or (wanted < 0).any():
             raise CacheError(
                 f"cache: truncate({n}) of sequences of {self.lengths.tolist()} positions"
-                + (f", of which those before {least.tolist()} are dropped" if least.any() else "")
+                + (f": what was dropped would be in sight before {least.tolist()}" if least.any() else "")
             )
         for b, row in enumerate(self._rows):
             count = self.pool.pages_for(int(wanted[b] - self.dropped[b]))

@@ -90,7 +90,9 @@ def kept(p: Array, tokens: Array) -> Array:
 def nucleus(p: Array, top_p: float) -> Array:
     """The fewest tokens, likeliest first, whose probabilities sum to `top_p` or more; at least one.
 
-    p: (vocab,), summing to 1. Holtzman et al., "The curious case of neural text degeneration", 2020.
+    p: (vocab,), summing to 1; the result: their numbers, int64 (count,). Where the sum of all falls short of
+    `top_p`, by rounding, it is all of them. Of equal probabilities either may come first. Holtzman et al., "The
+    curious case of neural text degeneration", 2020.
 
     >>> nucleus(np.array([0.2, 0.5, 0.3]), 0.6).tolist()
     [1, 2]
@@ -105,6 +107,10 @@ def nucleus(p: Array, top_p: float) -> Array:
 
 def pick(p: Array, u: float) -> int:
     """The token in whose part of 0 .. 1 the number u lies: parts as large as p says, one after the other.
+
+    p: (vocab,), none below 0; u from 0 to below 1. Where the sum of p is not 1, parts are as large as p says
+    compared with the sum. A part begins at its lower end, and has not its upper one. A token of probability
+    0 is never picked, not even where rounding puts u behind all parts: then it is the last of the others.
 
     >>> pick(np.array([0.25, 0.0, 0.75]), 0.2), pick(np.array([0.25, 0.0, 0.75]), 0.3)
     (0, 2)

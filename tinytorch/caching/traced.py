@@ -20,6 +20,7 @@ from tinytorch.ops.index import take
 from tinytorch.ops.paged import CacheWrite, PagedAttention
 from tinytorch.ops.spec import Array, int8
 from tinytorch.tensor import Tensor, from_numpy, zeros
+from tinytorch.training.metrics import evaluating
 
 
 class LanguageModel(Protocol):
@@ -87,7 +88,6 @@ class Pass:
         if traced.refusal:
             raise ProgramError(f"this model cannot run compiled over a cache: {traced.refusal}")
         traced.graph.names.update(state_names(traced.graph, [model]))
-        self.before = traced.graph
         with without_collector():
             self.runner: Runner = make_runner(optimise(traced.graph), fixed=fixed)
 
@@ -103,4 +103,29 @@ class Pass:
             arrays.append(last + np.arange(self.batch) * self.t)
         (logits,) = run_program(self.runner, arrays)
         cache.advance(self.t)
+        return logits
+
+
+class Whole:
+    """Up to t tokens through a model without a cache, as one program: logits of the last, (batch, vocab)."""
+
+    def __init__(self, model: Module, t: int, batch: int = 1) -> None:
+        self.t, self.batch = t, batch
+
+        def forward(ids: Tensor, rows: Tensor) -> Tensor:
+            logits: Tensor = model(ids)
+            return take(logits.reshape(-1, logits.shape[-1]), rows)
+
+        with evaluating(model), without_collector(), meta(), grad_mode(False):
+            traced = trace(forward, [zeros(batch, t, dtype="int64"), zeros(batch, dtype="int64")])
+        if traced.refusal:
+            raise ProgramError(f"this model cannot run compiled: {traced.refusal}")
+        with without_collector():
+            self.runner: Runner = make_runner(optimise(traced.graph))
+
+    def run(self, ids: Array) -> Array:
+        """The logits for ids: int64 (batch, n) with n <= t; behind them come zeros, which none of them sees."""
+        full = np.zeros((self.batch, self.t), np.int64)
+        full[:, : ids.shape[1]] = ids
+        (logits,) = run_program(self.runner, [full, np.arange(self.batch) * self.t + ids.shape[1] - 1])
         return logits

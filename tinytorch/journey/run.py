@@ -12,6 +12,7 @@ from tinytorch import console, models
 from tinytorch.errors import DataError
 from tinytorch.journey import report
 from tinytorch.journey.accelerate import AccelerateStage
+from tinytorch.journey.cache import CacheStage
 from tinytorch.journey.compress import CompressStage
 from tinytorch.journey.profile import ProfileStage
 from tinytorch.journey.quantize import QuantizeStage
@@ -20,7 +21,14 @@ from tinytorch.journey.train import Train
 from tinytorch.profiling.environment import describe
 from tinytorch.training import require_writable, write_whole
 
-STAGES: list[Stage[Any]] = [Train(), ProfileStage(), AccelerateStage(), QuantizeStage(), CompressStage()]
+STAGES: list[Stage[Any]] = [
+    Train(),
+    ProfileStage(),
+    AccelerateStage(),
+    QuantizeStage(),
+    CompressStage(),
+    CacheStage(),
+]
 
 
 def take_journey(
@@ -51,7 +59,8 @@ def take_journey(
         for stage in stations:
             results = journey.results.setdefault(stage.name, {})
             for name in names:
-                results[name] = stage.run(journey, name)
+                if stage.takes(journey, name):
+                    results[name] = stage.run(journey, name)
     except KeyboardInterrupt:
         _keep(journey, stations, folder, time.perf_counter() - begun)
         raise

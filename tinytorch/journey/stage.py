@@ -81,6 +81,10 @@ class Stage(ABC, Generic[R]):
     name: ClassVar[str]
     title: ClassVar[str]
 
+    def takes(self, journey: Journey, model: str) -> bool:
+        """Whether there is anything in this stage for a model."""
+        return True
+
     @abstractmethod
     def run(self, journey: Journey, model: str) -> R:
         """Do the work for one model; reads and adds to `journey.models`."""

@@ -58,7 +58,14 @@ class LlamaAttention(Module):
         self.out_proj = Linear(heads * self.head_dim, width, bias=False, generator=generator)
 
     def forward(self, x: Tensor, positions: Tensor, cache: KVCacheLike | None = None) -> Tensor:
-        """`positions`: those of x, int64 (batch, t) or (1, t); `cache`: keys and values of those before."""
+        """Attention of x: (batch, t, width) to itself and what the cache holds; the result has x's shape.
+
+        Of x, `q_proj` makes `heads` heads of queries, `k_proj` and `v_proj` `kv_heads` of keys and of values.
+        Queries and keys, not values, are turned (`self.angles.turn`) by the angles of `positions`: those of
+        x, int64 (batch, t) or (1, t). Without a cache, `grouped_attention` is causal. With one it is the
+        cache that attends, `cache.attend(self.layer, q, k, v)`, to the keys and values of before and to these:
+        turned already, and no more heads than there are. The heads, merged, go through `out_proj`.
+        """
         q, k, v = (
             split_heads(p(x), n)
             for p, n in (

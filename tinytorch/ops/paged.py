@@ -65,7 +65,13 @@ class Paged(Op):
     """Positions at the front that are never dropped."""
 
     def place(self, position: Array, dropped: Array, page: int) -> Array:
-        """Where positions are in their row of the table, counted in positions."""
+        """Where positions are in their row of the table, counted in positions: int64, shaped as `position`.
+
+        position: int64 of any shape; dropped: one number, a multiple of `page`, the positions of a page. The
+        first `kept` positions are those in pages of the sinks: whole pages, as many as `self.sinks` positions
+        need. They are never dropped: p is at place p. From behind them `dropped` positions are gone: p is at
+        place p - dropped. What is gone itself comes before `kept` by this rule, by which `held` knows it.
+        """
         kept = -(-self.sinks // page) * page
         return np.where(position < kept, position, position - dropped)
 
@@ -140,7 +146,15 @@ class CacheWrite(Paged):
         dropped: Array,
         *scales: Array,
     ) -> Any:
-        """The pool of keys, changed: position starts[b] + i of row b has k[b, :, i] and v[b, :, i]."""
+        """The pool of keys itself, changed: position starts[b] + i of row b has k[b, :, i] and v[b, :, i].
+
+        keys: (heads, pages, d, page), values: (heads, pages, page, d), both changed in place; k and v: (batch,
+        heads, t, d); table: (batch, pages of a sequence), starts and dropped: (batch,). `self.place` says
+        where a position is in its row of the table: place // page is the entry with the number of its page,
+        place % page its column there. t positions may run over several pages. With `scales`, the exponents
+        of keys and of values, each (heads, pages, page), pages hold the codes of `to_codes`, a vector of a
+        head at a time, and the exponents are changed as well. Nothing but these positions changes.
+        """
         page = keys.shape[3]
         for b in range(len(table)):
             place = self.place(starts[b] + np.arange(k.shape[2]), dropped[b], page)
@@ -200,7 +214,14 @@ class PagedAttention(Paged):
         dropped: Array,
         *scales: Array,
     ) -> Any:
-        """(batch, query heads, t, d): for each sequence, attention of its queries to what its pages hold."""
+        """(batch, query heads, t, d): for each sequence, attention of its queries to what its pages hold.
+
+        q: (batch, query heads, t, d), of sequence b at the positions starts[b] to starts[b] + t - 1, whose own
+        keys and values are in the pages already: it has starts[b] + t positions. `held` gives what there is
+        of them, `visible_keys` who sees what, `attention_weights` with `self.scale` the weights. Query head i
+        goes with head i // group of the pages, `group` being how many times as many query heads there are.
+        All is computed in q's dtype, whatever that of the pages. The other inputs are as for `held`.
+        """
         out = np.empty((len(q), q.shape[2], q.shape[1], q.shape[3]), q.dtype).transpose(0, 2, 1, 3)
         group = q.shape[1] // max(keys.shape[0], 1)
         for b in range(len(q)):
@@ -214,7 +235,15 @@ class PagedAttention(Paged):
     def held(
         self, b: int, length: int, keys: Array, values: Array, table: Array, dropped: Array, *scales: Array
     ) -> tuple[Array, Array, Array]:
-        """Keys and values of a sequence of so many positions, (heads, held, d), and which it still holds."""
+        """Keys and values that sequence b of `length` positions still holds, and which positions those are.
+
+        keys: (heads, pages, d, page), values: (heads, pages, page, d), table: (batch, pages of a sequence),
+        dropped: (batch,). Three arrays: keys and values, (heads, held, d), and positions, int64 (held,), in
+        order: those from 0 to length - 1 that were not dropped, which are the ones in pages of the sinks, and
+        the ones that `self.place` puts behind those pages. What pages have at other places does not come.
+        With `scales`, exponents of keys and of values, each (heads, pages, page), keys and values are what
+        `from_codes` makes of them; else they are in the dtype of the pages.
+        """
         page = keys.shape[3]
         place = self.place(np.arange(length), dropped[b], page)
         kept = -(-self.sinks // page) * page
@@ -227,7 +256,12 @@ class PagedAttention(Paged):
         return k, v, position
 
     def visible_keys(self, queries: Array, keys: Array) -> Array:
-        """Which positions each query sees: bool (queries, keys)."""
+        """Which positions each query sees: bool (queries, keys), True where it may attend.
+
+        queries and keys: positions, int64 (queries,) and (keys,); keys may lack some that were dropped. A
+        query sees its own position and those before it; with a `self.window`, only the last `window` of
+        them, its own included, and besides the first `self.sinks` positions, not all of their page.
+        """
         back = queries[:, None] - keys
         seen: Array = back >= 0
         if self.window:
