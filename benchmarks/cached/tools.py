@@ -24,7 +24,7 @@ from tinytorch.quantization.score import losses
 from tinytorch.quantization.speed import race
 from tinytorch.tensor import Tensor, from_numpy
 
-LENGTH, CALIBRATION, TEST = 128, 8, 16
+LENGTH, CALIBRATION, VALIDATION, TEST = 128, 8, 1, 16
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def lines(rounds: int) -> list[Line]:
     model = language.model
     calibration, validation, test = (
         _windows(language.tokenizer, split, count)
-        for split, count in (("train", CALIBRATION), ("validation", CALIBRATION), ("test", TEST))
+        for split, count in (("train", CALIBRATION), ("validation", VALIDATION), ("test", TEST))
     )
     x = calibration[0][0]
     found = [

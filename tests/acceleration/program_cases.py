@@ -29,9 +29,15 @@ from tinytorch.acceleration.native.layout import Layout
 from tinytorch.acceleration.native.lower import Lowered, lower
 from tinytorch.acceleration.passes import optimise
 from tinytorch.acceleration.trace import trace
+from tinytorch.caching.pool import PagePool
+from tinytorch.caching.traced import TracedCache
 from tinytorch.models import CNN, GPT, MLP
+from tinytorch.models.blocks import BlockEmbedding, BlockLinearLayer
+from tinytorch.models.llama import Llama
 from tinytorch.nn import BatchNorm2d, Conv2d, Dropout, Embedding, Linear, Module, functional
 from tinytorch.ops import arithmetic, quantize, quantized, reduce, sparse
+from tinytorch.ops.blocks import Format
+from tinytorch.ops.index import take
 from tinytorch.ops.spec import Array
 from tinytorch.optim import SGD, Adam, AdamW
 
@@ -387,4 +393,39 @@ def _sparse() -> list[Case]:
 
 def cases() -> list[Case]:
     """All of them."""
-    return [*models(), *ops(), *_codes(), *_sparse()]
+    return [*models(), *ops(), *_codes(), *_sparse(), *_language()]
+
+
+def _language() -> list[Case]:
+    """A model with weights in blocks, on a cache in pages: float16, and codes of eight bits in a window."""
+    return [_cached(f"cached {dtype}", dtype, window) for dtype, window in (("float16", 0), ("int8", 5))]
+
+
+def _cached(name: str, dtype: str, window: int) -> Case:
+    model = Llama(vocab_size=40, context=32, width=64, layers=1, heads=4, kv_heads=2, hidden=64)
+    rng = np.random.default_rng(0)
+    attn, mlp = model.blocks[0].attn, model.blocks[0].mlp
+    for part, names in ((attn, ("q_proj", "k_proj", "v_proj", "out_proj")), (mlp, ("gate", "up", "down"))):
+        for number, layer in enumerate(names):
+            form = Format(4, minimum=number % 2 == 0)
+            setattr(part, layer, BlockLinearLayer(*_blocks(rng, form, getattr(part, layer).weight.shape)))
+    model.embed = BlockEmbedding(*_blocks(rng, Format(8, minimum=False), (40, 64)))
+    pool = PagePool(1, 2, 16, 4, 8, dtype)
+    cache = TracedCache(pool, 2 if window else 0, window, 3)
+
+    def step(ids: Tensor, table: Tensor, starts: Tensor, dropped: Tensor, rows: Tensor) -> Tensor:
+        cache.table, cache.starts, cache.dropped = table, starts, dropped
+        logits = model(ids, cache)
+        return take(logits.reshape(-1, 40), rows)
+
+    args = [rng.integers(0, 40, (2, 3)), [[2, 0], [1, 3]], [4, 7], [0, 0], [2, 4]]
+    case = Case(name, step, [Tensor(np.asarray(a, np.int64)) for a in args], modules=[model])
+    for tensor in pool.tensors(0):  # tracing wrote to it what a run will write
+        tensor.assign_(0)
+    return case
+
+
+def _blocks(rng: np.random.Generator, form: Format, shape: tuple[int, ...]) -> tuple[int, Format, Array]:
+    codes = rng.integers(0, 1 << form.bits, shape, np.uint8)
+    scale, low = (rng.normal(size=(2, shape[0], shape[1] // 32)) / 50).astype(np.float16)
+    return shape[0], form, form.pack(form.join(codes), scale, low if form.minimum else None)

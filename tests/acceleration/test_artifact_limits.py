@@ -136,8 +136,8 @@ def test_states_in_shared_memory_are_refused_where_one_is_updated() -> None:
 
 def test_a_newer_version_is_refused_by_name_whatever_else_it_holds(tmp_path: Path) -> None:
     document, table, data = taken_apart(as_bytes(relu_graph()))
-    newer = {"format": document["format"], "version": 4, "graph": {"new": [1.5]}}
-    with pytest.raises(ProgramError, match="made by a newer TinyTorch: format 4, this one reads 3"):
+    newer = {"format": document["format"], "version": 5, "graph": {"new": [1.5]}}
+    with pytest.raises(ProgramError, match="made by a newer TinyTorch: format 5, this one reads 4"):
         load(put_together(newer, table, data), tmp_path)
 
 

@@ -23,11 +23,14 @@ from tinytorch.acceleration.interpret import interpret
 from tinytorch.errors import DataError, ProgramError, ShapeError
 from tinytorch.ops.arithmetic import Cast, Clip
 from tinytorch.ops.base import Op
+from tinytorch.ops.blocks import BlockLookup
 from tinytorch.ops.conv import Conv2d
 from tinytorch.ops.elementwise import Relu
 from tinytorch.ops.index import Assign, Gather, Slice, SliceGrad, Take
+from tinytorch.ops.paged import CacheWrite, PagedAttention
 from tinytorch.ops.random import Uniform
 from tinytorch.ops.reduce import Sum
+from tinytorch.ops.rotary import Rotary
 from tinytorch.ops.shape import Pad, Reshape
 from tinytorch.ops.softmax import CrossEntropy, Softmax
 from tinytorch.ops.sparse import Sparse
@@ -46,8 +49,9 @@ def specs_of(arrays: list[Array]) -> list[Spec]:
 
 def test_every_op_of_the_package_is_on_the_list() -> None:
     own = [op for op in test_samples.OPS if op.__module__.startswith(("tinytorch.ops.", "tinytorch.nn."))]
-    assert set(OPS.values()) == set(own)
-    assert len(OPS) == len(own)
+    in_no_file = {CacheWrite, PagedAttention}  # they read where tables of pages say
+    assert set(OPS.values()) == set(own) - in_no_file
+    assert len(OPS) == len(own) - len(in_no_file)
     assert all(kind().name == name for name, kind in OPS.items() if encode_or_none(kind) == b"{}")
 
 
@@ -242,7 +246,7 @@ def test_an_op_that_is_let_through_runs_and_makes_what_was_promised(case: Case, 
         with np.errstate(all="ignore"):
             found = tuple_of(op.forward(*arrays))
     except (ShapeError, DataError):  # an index out of range, no label that counts: told by name, at run time
-        assert isinstance(op, Take | Gather | CrossEntropy | Sparse)
+        assert isinstance(op, Take | Gather | CrossEntropy | Sparse | BlockLookup | Rotary)
         return
     assert [Spec(np.shape(out), np.asarray(out).dtype) for out in found] == list(outputs)
     assert specs_of(arrays) == specs

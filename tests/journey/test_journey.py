@@ -66,7 +66,7 @@ def test_the_file_says_what_ran(figures: dict[str, Any]) -> None:
     assert machine["cores"] >= 1
     assert machine["threads"] >= 1
     assert all(value for name, value in machine.items() if name != "warnings")
-    assert list(figures["stages"]) == ["train", "profile", "accelerate", "quantize", "compress"]
+    assert list(figures["stages"]) == ["train", "profile", "accelerate", "quantize", "compress", "cache"]
 
 
 def numpy_logits(model: Any, images: np.ndarray) -> np.ndarray:
@@ -244,7 +244,9 @@ def test_the_page_is_well_formed_and_needs_nothing_else(page: str, figures: dict
     assert found.tags.count("img") == 2 * (8 + 4) + sum(panels)
     on_codes = figures["stages"]["quantize"].values()
     drawn = [len(model["weights"]) + len(model["activations"]) + 2 for model in on_codes]
-    assert found.tags.count("svg") == 2 + 2 + 1 + sum(drawn) + len(compressed)
+    cached = figures["stages"]["cache"]
+    assert list(cached) == ["gpt"]
+    assert found.tags.count("svg") == 2 + 2 + 1 + sum(drawn) + len(compressed) + 2 * len(cached)
     assert "prefers-color-scheme" in page
 
 

@@ -1,4 +1,4 @@
-"""GGUF files written for tests, straight from the format's definition; and a tiny Llama with its tokenizer."""
+"""GGUF files written for tests, as the format defines them; and a tiny Llama with its tokenizer."""
 
 from __future__ import annotations
 

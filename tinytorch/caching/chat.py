@@ -8,7 +8,7 @@ from tinytorch.caching.decoder import Decoder
 from tinytorch.caching.generate import Generation, generate
 from tinytorch.caching.language import Language
 from tinytorch.caching.sampling import Sampling
-from tinytorch.errors import GenerationError, ModelFileError
+from tinytorch.errors import ModelFileError
 
 
 class Chat:
@@ -36,27 +36,22 @@ class Chat:
         """The answer to a message, which both become part of the chat.
 
         Ctrl-C ends the answer; what was made of it stays. When the chat outgrows the cache, its oldest
-        messages are left out. Raises GenerationError for a message that does not fit by itself.
+        messages are left out. Raises GenerationError for a message that does not fit by itself; whatever is
+        raised, the chat is as it was before.
         """
         if self.language.chat is None:
             raise ModelFileError(f"{self.language.name}: has no chat template")
+        before = list(self.messages)
         self.messages.append({"role": "user", "content": text})
-        pieces: list[str] = []
-
-        def heard(piece: str) -> None:
-            pieces.append(piece)
-            if stream is not None:
-                stream(piece)
-
         try:
-            found = self._generated(self._prompt(), heard)
-        except GenerationError:
-            self.messages.pop()
+            found = self._generated(self._prompt(), stream)
+        except BaseException:
+            self.messages = before
             raise
         self.messages.append({"role": "assistant", "content": found.text})
         return found
 
-    def _generated(self, ids: list[int], heard: Callable[[str], None]) -> Generation:
+    def _generated(self, ids: list[int], stream: Callable[[str], None] | None) -> Generation:
         s = self.sampling
         found: Generation = generate(
             self.decoder,
@@ -66,7 +61,7 @@ class Chat:
             s.top_k,
             s.top_p,
             self.seed,
-            stream=heard,
+            stream=stream,
             tokenizer=self.language.tokenizer,
             ends=self.language.ends,
             interruptible=True,

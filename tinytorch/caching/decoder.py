@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,10 @@ def heads_of(model: Module) -> tuple[int, int, int]:
         raise GenerationError(
             f"{type(model).__name__}: no language model: it has no {error.name}. GPT and Llama can be decoded"
         ) from None
+    if "cache" not in inspect.signature(model.forward).parameters:
+        raise GenerationError(
+            f"{type(model).__name__}: no language model: it takes no cache. GPT and Llama can be decoded"
+        )
     kv_heads = model.kv_heads if "kv_heads" in vars(model) else heads  # type: ignore[attr-defined]
     return layers, kv_heads, width // heads
 
@@ -100,20 +105,26 @@ class Decoder:
         """Logits of the last token of each sequence, (batch, vocab), or of `every` token, (batch, t, vocab).
 
         ids: (batch, t); of sequence b only the first `lengths[b]` tokens are meant, the rest fills it up, and
-        the cache forgets it again. Raises CacheError, before anything is computed, where there is no room.
+        the cache forgets it again. Raises CacheError where there is no room, and GenerationError for ids
+        without a row and lengths that do not fit, before anything is computed.
         """
         tokens = np.asarray(ids, np.int64)
         if tokens.ndim != 2 or tokens.shape[0] != self.cache.batch or tokens.shape[1] == 0:
             raise GenerationError(
                 f"feed: ids {tokens.shape}; expected ({self.cache.batch}, t) with a token each"
             )
+        self._require_rows(tokens, "feed")
         t = tokens.shape[1]
+        counts = np.full(len(tokens), t) if lengths is None else np.asarray(lengths, np.int64)
+        if counts.shape != tokens.shape[:1] or counts.min() < 1 or counts.max() > t:
+            raise GenerationError(
+                f"feed: lengths {lengths} of ids {tokens.shape}; expected 1 to {t} for each"
+            )
         if t > self.room:
             raise CacheError(
                 f"feed: {t} tokens behind {self.cache.length}: the cache holds {self.cache.capacity}, "
                 f"the model {self.context}. Shorten the prompt, or make the decoder with a larger capacity"
             )
-        counts = np.full(len(tokens), t) if lengths is None else np.asarray(lengths, np.int64)
         before = self.cache.lengths.copy()
         parts, begin, sizes = list[Array](), 0, self._sizes(t)
         for size in sizes:
@@ -136,7 +147,7 @@ class Decoder:
     def _sizes(self, t: int) -> list[int]:
         """The passes for t tokens: the largest that fit, and one that is filled up where there is room."""
         cache, found, left, room = self.cache, list[int](), t, self.room
-        most = max(1, cache.capacity - cache.sinks - cache.window) if cache.window else t
+        most = max(1, cache.capacity - cache.sinks - cache.window) if cache.window else cache.capacity
         if not self._runs_compiled():
             return [min(most, t - begin) for begin in range(0, t, most)]
         sizes = [s for s in SIZES if s <= most or s == 1]
@@ -158,8 +169,14 @@ class Decoder:
 
     def _eager(self, piece: Array, last: Array, every: bool) -> Array:
         """A pass op by op, in evaluation mode."""
-        with evaluating(self.model), grad_mode(False):
-            logits = self.model(from_numpy(piece), self.cache)._array
+        try:
+            with evaluating(self.model), grad_mode(False):
+                logits = self.model(from_numpy(piece), self.cache)._array
+        except BaseException:
+            self.cache.truncate(
+                self.cache.lengths.tolist()
+            )  # what some layers hold already and others do not
+            raise
         return logits if every else logits[np.arange(len(piece)), np.minimum(last, piece.shape[1] - 1)]  # type: ignore[no-any-return]
 
     def program(self, t: int, every: bool = False) -> Pass | None:
@@ -207,19 +224,21 @@ class Decoder:
         """Keep what the cache holds, of the tokens `ids`, for prompts that begin with them."""
         self.prefixes.keep(ids[: self.cache.length], self.cache)
 
+    def _require_rows(self, ids: Array, where: str) -> None:
+        """Raise GenerationError for ids that the model has no row for."""
+        size = int(self.model.vocab_size)  # type: ignore[attr-defined]
+        wrong = ids[(ids < 0) | (ids >= size)]
+        if wrong.size:
+            raise GenerationError(f"{where}: id {wrong[0]}; the model has ids 0 to {size - 1}")
+
     def _check(self, prompts: Sequence[Sequence[int]]) -> None:
         if len(prompts) != self.cache.batch or not all(map(len, prompts)):
             raise GenerationError(
                 f"generate: prompts of {[len(p) for p in prompts]} tokens for {self.cache.batch} sequences; "
                 "each needs at least one"
             )
-        size = int(self.model.vocab_size)  # type: ignore[attr-defined]
         for prompt in prompts:
-            wrong = next((i for i in prompt if not 0 <= i < size), None)
-            if wrong is not None:
-                raise GenerationError(
-                    f"generate: id {wrong} in the prompt; the model has ids 0 to {size - 1}"
-                )
+            self._require_rows(np.asarray(prompt), "generate")
         longest, most = max(map(len, prompts)), min(self.context, self.cache.capacity)
         if longest > (self.context if self.cache.window else most):
             raise GenerationError(

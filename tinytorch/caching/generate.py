@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from tinytorch.caching.decoder import Decoder
+from tinytorch.caching.decoder import Decoder, heads_of
 from tinytorch.caching.sampling import Sampling, log_probability
 from tinytorch.caching.speculative import Speculation
 from tinytorch.caching.stopping import TextSoFar
@@ -105,9 +105,9 @@ def generate(
     """
     sampling = Sampling(temperature, top_k, top_p)
     stops = [stop] if isinstance(stop, str) else list(stop)
-    if max_new_tokens < 0 or any(not one for one in stops):
+    if max_new_tokens < 0 or (seed or 0) < 0 or any(not one for one in stops):
         raise GenerationError(
-            f"generate: max_new_tokens {max_new_tokens}, stop {stops}: not below 0, none empty"
+            f"generate: max_new_tokens {max_new_tokens}, seed {seed}, stop {stops}: not below 0, none empty"
         )
     single = isinstance(prompt, str | bytes) or not len(prompt) or isinstance(prompt[0], int | np.integer)
     tokenizer = tokenizer or _tokenizer_of(model)
@@ -122,6 +122,7 @@ def generate(
             run.plain()
         else:
             run.speculate(draft if isinstance(draft, Decoder) else Decoder(draft), ahead)
+        run.flush()
     except KeyboardInterrupt:
         if not interruptible:
             raise
@@ -131,6 +132,8 @@ def generate(
 
 
 def _tokenizer_of(model: Module | Decoder) -> Tokenizer:
+    if not isinstance(model, Decoder):
+        heads_of(model)  # raises for what is no language model
     size = (model.model if isinstance(model, Decoder) else model).vocab_size  # type: ignore[attr-defined]
     if size != 256:
         raise GenerationError(f"generate: a model of {size} ids needs its tokenizer")
@@ -140,7 +143,10 @@ def _tokenizer_of(model: Module | Decoder) -> Tokenizer:
 def _ids_of(prompt: Prompt, tokenizer: Tokenizer) -> list[int]:
     if isinstance(prompt, str | bytes):
         return [int(i) for i in tokenizer.encode(prompt, specials=True)]
-    return np.asarray(prompt, np.int64).tolist()  # type: ignore[no-any-return]
+    ids = np.asarray(prompt)
+    if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
+        raise GenerationError(f"generate: a prompt is text, bytes or a list of ids, not {str(prompt)[:60]}")
+    return ids.astype(np.int64).tolist()  # type: ignore[no-any-return]
 
 
 class Run:
@@ -167,6 +173,8 @@ class Run:
         self.texts = [TextSoFar(tokenizer.decode, stops) for _ in prompts]
         self.going = [limit > 0] * len(prompts)
         self.begun = time.perf_counter()
+        self.read = False
+        """Whether the cache holds the prompts, and not what was before."""
 
     def plain(self) -> None:
         """Token by token, all sequences at a time.
@@ -211,7 +219,7 @@ class Run:
         for found in self.found:
             found.prefill_seconds = time.perf_counter() - start
             found.reused = self.decoder.reused
-        self.begun = time.perf_counter()
+        self.begun, self.read = time.perf_counter(), True
         return logits
 
     def _take(self, b: int, token: int, logits: Array) -> None:
@@ -237,15 +245,19 @@ class Run:
             if self.going[b]:
                 found.finish, self.going[b] = "interrupted", False
 
-    def finished(self) -> list[Generation]:
-        """What was found, with the text that was still held back."""
-        seconds = time.perf_counter() - self.begun
-        for found, text in zip(self.found, self.texts, strict=True):
-            found.decode_seconds = seconds
+    def flush(self) -> None:
+        """Have the text that was still held back."""
+        for text in self.texts:
             piece = text.end()
             if self.stream is not None and piece:
                 self.stream(piece)
-            found.text = text.text
-        if len(self.found) == 1:
+
+    def finished(self) -> list[Generation]:
+        """What was found; a decoder remembers it."""
+        seconds = time.perf_counter() - self.begun
+        self.flush()
+        for found, text in zip(self.found, self.texts, strict=True):
+            found.decode_seconds, found.text = seconds, text.text
+        if len(self.found) == 1 and self.read:
             self.decoder.remember([*self.prompts[0], *self.found[0].ids])
         return self.found

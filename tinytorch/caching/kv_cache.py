@@ -168,15 +168,16 @@ class KVCache:
     def reserve(self, t: int) -> None:
         """Have pages of its own for the next t positions, and drop what no later position will see.
 
-        For each sequence, whose positions go on at lengths[b]: `_drop` takes what `_to_drop` says. Of the pages
-        that the next t positions go into, those that are there become its own (`pool.own` gives the number
-        of the page to use, a copy where others use it too), and those that are not there are taken
+        For each sequence, whose positions go on at lengths[b]: `_drop` takes what `_to_drop` says. Of the
+        pages that the next t positions go into, those that are there become its own (`pool.own` gives the
+        number of the page to use, a copy where others use it too), and those that are not there are taken
         (`pool.take`). Numbers of pages stand, in order, in `_rows[b]`, a list, and at the beginning of
         `table[b]`. Pages that are not written to stay shared. `lengths` stay as they are.
 
         Raises CacheError, before anything is changed, where they do not fit: without a window no sequence
         may come to hold more than `capacity` positions, with one no more than `slots` pages. What was
-        dropped, this time included, is not held.
+        dropped, this time included, is not held. And the pool must have the pages: `pool.require` raises
+        unless it has so many free ones, `_pages_needed` says how many it takes.
         """
         gone = self._to_drop()
         held = self.lengths - self.dropped - gone
@@ -187,15 +188,29 @@ class KVCache:
                 f"cache: full: {int(held.max())} positions held, {t} more do not fit into {self.capacity}. "
                 + ("Feed fewer at a time" if self.window else "Truncate it, or make it with a window")
             )
+        self.pool.require(self._pages_needed(gone, t))
+        for b in np.flatnonzero(gone).tolist():
+            self._drop(b, int(gone[b]))
         for b, row in enumerate(self._rows):
-            if gone[b]:
-                self._drop(b, int(gone[b]))
             first = int(self.lengths[b] - self.dropped[b])
             for slot in range(first // self.page, min(len(row), self.pool.pages_for(first + t))):
                 row[slot] = self.table[b, slot] = self.pool.own(row[slot])
             while len(row) * self.page < first + t:
                 row.append(self.pool.take())
                 self.table[b, len(row) - 1] = row[-1]
+
+    def _pages_needed(self, gone: Array, t: int) -> int:
+        """How many free pages it takes to drop that much and then have pages of its own for t positions."""
+        pool, needed = self.pool, 0
+        for b, row in enumerate(self._rows):
+            first, count = self.kept // self.page, int(gone[b]) // self.page
+            dropped, rest = row[first : first + count], row[:first] + row[first + count :]
+            start = int(self.lengths[b] - self.dropped[b] - gone[b])
+            end = pool.pages_for(start + t)
+            written = rest[start // self.page : end]
+            needed += max(end - len(rest), 0) + int((pool.users[written] > 1).sum())
+            needed -= int((pool.users[dropped] == 1).sum())
+        return needed
 
     def _to_drop(self) -> Array:
         """How many positions, in whole pages behind the sinks, are out of sight for each sequence."""
@@ -225,10 +240,12 @@ class KVCache:
         """Keep the first n positions of each sequence, or of sequence b the first n[b]; what follows is gone.
 
         Pages that hold none of them are released, and leave `_rows[b]`; what a layer is ahead of others is
-        forgotten. Raises CacheError, and changes nothing, unless each sequence has as many. Where a window
-        has dropped positions of it, the first one still held behind the sinks is kept + dropped, and n must be
-        so large that position n, the next, sees none of those before that.
+        forgotten. Raises CacheError, and changes nothing, unless there is one n or one for each sequence, and
+        each sequence has as many. Where a window has dropped positions of it, the first one still held behind
+        the sinks is kept + dropped, and n must be so large that position n, the next, sees none that is gone.
         """
+        if np.shape(n) not in ((), (self.batch,)):
+            raise CacheError(f"cache: truncate({n}) of {self.batch} sequences; expected one length for each")
         wanted = np.broadcast_to(np.asarray(n, np.int64), (self.batch,))
         least = np.where(self.dropped > 0, self.kept + self.dropped + (self.window or 1) - 1, 0)
         if (wanted < least).any() or (wanted > self.lengths).any() or (wanted < 0).any():

@@ -65,13 +65,18 @@ class PagePool:
         """All of a layer: keys, values, and in int8 their exponents."""
         return self.keys[layer], self.values[layer], *self.exponents[layer]
 
+    def require(self, count: int) -> None:
+        """Raise CacheError unless so many pages are free."""
+        if count > len(self._free):
+            raise CacheError(
+                f"cache: {self.free} of {self.pages} pages of {self.page} positions free, {count} needed; "
+                "the others are in use. Truncate, drop a fork, or make the cache with a larger capacity or "
+                "more forks"
+            )
+
     def take(self) -> int:
         """The number of a free page, used once from now on; raises CacheError where there is none."""
-        if not self._free:
-            raise CacheError(
-                f"cache: all {self.pages} pages of {self.page} positions are in use. Truncate, drop a fork, "
-                "or make the cache with a larger capacity or more forks"
-            )
+        self.require(1)
         number = self._free.pop()
         self.users[number] = 1
         return number

@@ -39,7 +39,9 @@ class PrefixCache:
         if self.limit:
             text = list(ids)
             others = [entry for entry in self._known if common_length(entry[0], text) < len(entry[0])]
-            self._known = [*others, (text, cache.fork())][-self.limit :]
+            twin = cache.fork()
+            twin.truncate(len(text))  # it may hold what a draft or a filled up pass left behind the text
+            self._known = [*others, (text, twin)][-self.limit :]
 
     def clear(self) -> None:
         """Forget all texts."""

@@ -50,9 +50,9 @@ class Sampling:
         """
         if self.greedy:
             one = np.zeros(len(logits))
-            one[np.argmax(logits)] = 1
+            one[likeliest(logits)] = 1
             return one
-        p = softmax(logits / self.temperature)
+        p = softmax(logits, self.temperature)
         if self.top_k is not None and self.top_k < len(p):
             p = kept(p, np.argpartition(-p, self.top_k)[: self.top_k])
         if self.top_p is not None and self.top_p < 1:
@@ -61,16 +61,26 @@ class Sampling:
 
     def draw(self, logits: Array, rng: np.random.Generator) -> int:
         """A token by its probability: one number of `rng`, none where it is greedy."""
-        return int(np.argmax(logits)) if self.greedy else pick(self.probabilities(logits), rng.random())
+        return likeliest(logits) if self.greedy else pick(self.probabilities(logits), rng.random())
 
 
-def softmax(logits: Array) -> Array:
-    """Probabilities in float64, (vocab,); a shift changes nothing, so the largest logit becomes 0.
+def likeliest(logits: Array) -> int:
+    """The token of the largest logit; raises GenerationError where that is no number: NaN, or infinite."""
+    token = int(np.argmax(logits))  # the first NaN, if there is any
+    if not np.isfinite(logits[token]):
+        raise GenerationError(f"generate: the largest of the logits is {logits[token]}: no token follows")
+    return token
+
+
+def softmax(logits: Array, temperature: float = 1.0) -> Array:
+    """softmax(logits / temperature) in float64, (vocab,); the largest is subtracted, so that none overflows.
 
     >>> softmax(np.array([1000.0, 1000.0]))
     array([0.5, 0.5])
     """
-    powers = np.exp(logits.astype(np.float64) - np.max(logits))
+    below = logits.astype(np.float64) - float(logits[likeliest(logits)])
+    with np.errstate(over="ignore"):  # to minus infinity, at temperatures near 0
+        powers = np.exp(below / temperature)
     out: Array = powers / powers.sum()
     return out
 
@@ -91,8 +101,8 @@ def nucleus(p: Array, top_p: float) -> Array:
     """The fewest tokens, likeliest first, whose probabilities sum to `top_p` or more; at least one.
 
     p: (vocab,), summing to 1; the result: their numbers, int64 (count,). Where the sum of all falls short of
-    `top_p`, by rounding, it is all of them. Of equal probabilities either may come first. Holtzman et al., "The
-    curious case of neural text degeneration", 2020.
+    `top_p`, by rounding, it is all of them. Of equal probabilities either may come first. Holtzman et al.,
+    "The curious case of neural text degeneration", 2020.
 
     >>> nucleus(np.array([0.2, 0.5, 0.3]), 0.6).tolist()
     [1, 2]
@@ -108,9 +118,9 @@ def nucleus(p: Array, top_p: float) -> Array:
 def pick(p: Array, u: float) -> int:
     """The token in whose part of 0 .. 1 the number u lies: parts as large as p says, one after the other.
 
-    p: (vocab,), none below 0; u from 0 to below 1. Where the sum of p is not 1, parts are as large as p says
-    compared with the sum. A part begins at its lower end, and has not its upper one. A token of probability
-    0 is never picked, not even where rounding puts u behind all parts: then it is the last of the others.
+    p: (vocab,), none below 0, not all 0; u from 0 to 1. Where the sum of p is not 1, parts are as large as p
+    says compared with the sum. A part begins at its lower end, and has not its upper one. A token of
+    probability 0 is never picked; at u = 1, behind all parts, it is the last of the others.
 
     >>> pick(np.array([0.25, 0.0, 0.75]), 0.2), pick(np.array([0.25, 0.0, 0.75]), 0.3)
     (0, 2)

@@ -30,7 +30,8 @@ def accept(
     with probability min(1, p / q), p and q its probabilities in the large model and in the draft, as long as
     all before it stay. The first that does not is replaced by a draw from max(p - q, 0), scaled to sum to 1;
     behind k that stay follows a draw from the last row. What comes out has the distribution of the large
-    model alone; where `sampling` is greedy it is its likeliest token each time.
+    model alone; where `sampling` is greedy it is its likeliest token each time, `drafts` may be empty,
+    and nothing is drawn. p is what `sampling` makes of logits. Numbers of `rng` may be used in any way.
     """
     for i, token in enumerate(proposed):
         if sampling.greedy:
@@ -48,7 +49,8 @@ def accept(
 class Speculation:
     """A draft beside a decoder: each round proposes `ahead` tokens and has them checked.
 
-    Both models must have the same vocabulary; raises GenerationError for others and for batches.
+    Both models must have the same vocabulary, and the draft no window; raises GenerationError for others and
+    for batches.
     """
 
     def __init__(self, decoder: Decoder, draft: Decoder, ahead: int = 4) -> None:
@@ -59,6 +61,8 @@ class Speculation:
             raise GenerationError(
                 "speculative decoding: one sequence at a time, and at least one token ahead"
             )
+        if draft.cache.window:  # it goes back by several tokens, which may be to what was dropped
+            raise GenerationError("speculative decoding: a draft has no window")
         self.decoder, self.draft, self.ahead = decoder, draft, ahead
         self.proposed = self.accepted = 0
         """Tokens so far."""

@@ -38,9 +38,9 @@ class TextSoFar:
         if self.stopped:
             return ""
         self._held += more
-        found = [at for at in (self._held.find(stop) for stop in self._stops) if at >= 0]
-        if found:
-            sure, self.stopped, self._held = self._held[: min(found)], True, ""
+        found = [(at + len(stop), at) for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        if found:  # the one that is complete first, so that it does not depend on where tokens end
+            sure, self.stopped, self._held = self._held[: min(found)[1]], True, ""
         else:
             keep = max((_overlap(self._held, stop) for stop in self._stops), default=0)
             sure, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]

@@ -124,7 +124,7 @@ class Whole:
             self.runner: Runner = make_runner(optimise(traced.graph))
 
     def run(self, ids: Array) -> Array:
-        """The logits for ids: int64 (batch, n) with n <= t; behind them come zeros, which none of them sees."""
+        """The logits for ids: int64 (batch, n) with n <= t; behind them come zeros, which they do not see."""
         full = np.zeros((self.batch, self.t), np.int64)
         full[:, : ids.shape[1]] = ids
         (logits,) = run_program(self.runner, [full, np.arange(self.batch) * self.t + ids.shape[1] - 1])

@@ -9,7 +9,7 @@ import click
 
 from tinytorch import console
 from tinytorch.cli.speaking import opened, say_figures, speaking
-from tinytorch.errors import ModelFileError
+from tinytorch.errors import GenerationError, ModelFileError
 
 if TYPE_CHECKING:
     from tinytorch.caching.chat import Chat
@@ -43,7 +43,7 @@ def command(
 
     sampling = Sampling(temperature, top_k, top_p)
     language, decoder = opened(source, context, dtype, threads, prefixes=2)
-    if language.chat is None:
+    if language.chat is None or language.chat.template is None:
         raise ModelFileError(f"{source}: has no chat template; `tito generate` goes on with a text")
     chat = Chat(language, decoder, sampling, max_tokens, seed, system)
     console.notice(f"{source}: {_HELP}")
@@ -71,8 +71,12 @@ def _asked() -> str | None:
 
 
 def _answer(chat: Chat, said: str) -> None:
-    """Say the answer; Ctrl-C ends it, and what was made of it counts as said."""
-    found = chat.say(said, console.stream)
+    """Say the answer; Ctrl-C ends it, and what was made of it counts as said. A message may be too long."""
+    try:
+        found = chat.say(said, console.stream)
+    except GenerationError as error:
+        console.get().complain(f"tito: {error}")
+        return
     console.say()
     if found.finish == "interrupted":
         console.notice("(stopped)")

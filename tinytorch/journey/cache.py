@@ -30,7 +30,7 @@ FORMS = ("float32", "float16", "int8")
 STEP = 16
 """Without a cache a text is filled up to a multiple of so many tokens: for each length there is a program."""
 PROMPT = 32
-"""Tokens that the texts begin with."""
+"""Tokens that the text begins with, at most."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Cached:
     kept: tuple[Kept, ...]
     loss: float
     windows: int
+    prompt_tokens: int
     new_tokens: int
     cached_rate: float
     uncached_rate: float
@@ -82,10 +83,11 @@ class CacheStage(Stage[Cached]):
         with no_grad():
             wanted = trained(from_numpy(windows[:, :-1])).numpy()
         kept = tuple(_kept(trained, dtype, windows, wanted, analysis) for dtype in FORMS)
-        prompt, new = windows[0, :PROMPT], trained.context - PROMPT
+        prompt = windows[0, : min(PROMPT, trained.context // 2)]
+        new = trained.context - len(prompt)
         rates, same = _rates(trained, prompt, new)
         loss = _loss(wanted, windows[:, 1:])
-        return Cached(analysis, kept, loss, count, new, rates[0], rates[1], same)
+        return Cached(analysis, kept, loss, count, len(prompt), new, rates[0], rates[1], same)
 
     def figures(self, result: Cached) -> dict[str, str]:
         """How fast text comes, and what a cache gains."""
@@ -99,7 +101,6 @@ class CacheStage(Stage[Cached]):
             stage=self,
             results=results,
             charts={name: _charts(result) for name, result in results.items()},
-            prompt=PROMPT,
         )
 
 

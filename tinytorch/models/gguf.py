@@ -11,6 +11,7 @@ import math
 import mmap
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,12 @@ _NUMBERS = {
     4: "<I",
     5: "<i",
     6: "<f",
-    7: "<B",
+    7: "<?",
     10: "<Q",
     11: "<q",
     12: "<d",
 }
-_BOOL, _STRING, _ARRAY = 7, 8, 9
+_STRING, _ARRAY = 8, 9
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ class GGUF:
     def close(self) -> None:
         """Unmap the file; arrays made from it stay."""
         self._map.close()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return len(self._map)
 
     def get(self, key: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
         """The metadata under a key, of that type; raises ModelFileError where it is missing or another."""
@@ -171,7 +177,8 @@ class _Reader:
             key = self.string("a key")
             if key in metadata:
                 raise self.fail(f"damaged: the key {key[:60]!r} comes twice")
-            metadata[key] = self.value(self.number("<I", key[:60]), key[:60])
+            label = repr(key[:60])
+            metadata[key] = self.value(self.number("<I", label), label)
         found = [self.tensor() for _ in range(tensors)]
         if len({info.name for info in found}) != len(found):
             raise self.fail("damaged: two tensors have the same name")
@@ -182,8 +189,7 @@ class _Reader:
         if kind == _STRING:
             return self.string(key)
         if kind in _NUMBERS:
-            found = self.number(_NUMBERS[kind], key)
-            return bool(found) if kind == _BOOL else found
+            return self.number(_NUMBERS[kind], key)
         if kind != _ARRAY or depth >= DEEPEST:
             raise self.fail(f"damaged: {key} has the unknown type {kind}, or too many arrays in each other")
         inner = self.number("<I", key)
@@ -191,29 +197,30 @@ class _Reader:
             form = _NUMBERS[inner]
             count = self.count(f"the length of {key}", struct.calcsize(form))
             raw = self.take(count * struct.calcsize(form), key)
-            return np.frombuffer(raw, np.dtype(form.replace("<B", "u1").replace("<b", "i1"))).tolist()
+            return np.frombuffer(raw, np.dtype(form)).tolist()
         count = self.count(f"the length of {key}", 8 if inner == _STRING else 12)
         return [self.value(inner, key, depth + 1) for _ in range(count)]
 
     def tensor(self) -> TensorInfo:
         """A tensor as the header names it: `begin` counts from where tensors begin."""
         name = self.string("the name of a tensor")
-        axes = self.number("<I", name[:60])
+        label = repr(name[:60])
+        axes = self.number("<I", label)
         if not 1 <= axes <= 4:
-            raise self.fail(f"damaged: tensor {name[:60]!r} has {axes} axes")
-        shape = tuple(self.number("<Q", name[:60]) for _ in range(axes))[::-1]
-        kind, begin = self.number("<I", name[:60]), self.number("<Q", name[:60])
+            raise self.fail(f"damaged: tensor {label} has {axes} axes")
+        shape = tuple(self.number("<Q", label) for _ in range(axes))[::-1]
+        kind, begin = self.number("<I", label), self.number("<Q", label)
         if kind not in TYPES:
-            raise self.fail(f"tensor {name[:60]!r} is stored as {unread(kind)}, which is not read")
+            raise self.fail(f"tensor {label} is stored as {unread(kind)}, which is not read")
         found = TensorInfo(name, shape, TYPES[kind], begin)
         if 0 in shape or math.prod(shape) > len(self.data) * 8 or shape[-1] % found.type.block:
-            raise self.fail(f"damaged: tensor {name[:60]!r} has the shape {shape} as {found.type.name}")
+            raise self.fail(f"damaged: tensor {label} has the shape {shape} as {found.type.name}")
         return found
 
     def placed(self, infos: list[TensorInfo], metadata: dict[str, Any]) -> list[TensorInfo]:
         """The tensors with their place in the file, which must hold them."""
         alignment = metadata.get("general.alignment", ALIGNMENT)
-        if not isinstance(alignment, int) or not 1 <= alignment <= 2**20 or alignment & (alignment - 1):
+        if type(alignment) is not int or not 1 <= alignment <= 2**20 or alignment & (alignment - 1):
             raise self.fail(f"damaged: the alignment is {str(alignment)[:40]}, not a power of two")
         start = -(-self.at // alignment) * alignment
         found = []
@@ -225,4 +232,8 @@ class _Reader:
                     f"{begin + info.nbytes:,}, and the file has {len(self.data):,}"
                 )
             found.append(TensorInfo(info.name, info.shape, info.type, begin))
+        ordered = sorted(found, key=lambda info: info.begin)
+        for before, after in pairwise(ordered):  # else a small file could hold many large tensors
+            if after.begin < before.begin + before.nbytes:
+                raise self.fail(f"damaged: tensors {before.name[:60]!r} and {after.name[:60]!r} overlap")
         return found

@@ -11,8 +11,6 @@ from tinytorch.text.merges import MergesTokenizer
 
 _CONTROL, _USER = 3, 4
 """Types of tokens that stand for themselves."""
-LONGEST_PROMPT = 1 << 24
-"""Characters that a template may make of a chat."""
 
 
 @dataclass(frozen=True)
@@ -28,36 +26,18 @@ class ChatText:
     def prompt(self, messages: Sequence[Mapping[str, str]]) -> str:
         """A chat, each message with its "role" and "content", as the text that an answer follows.
 
-        The template runs in a sandbox. Raises ModelFileError where there is none, or it does not work.
+        Raises ModelFileError where there is no template, or it does not work.
         """
-        from jinja2 import TemplateError
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
+        from tinytorch.models.chat_template import render
 
         if self.template is None:
             raise ModelFileError("this model has no chat template: use `tito generate`")
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        environment.globals["raise_exception"] = _refuse
-        special = {f"{name}_token": self._name(i) for name, i in (("bos", self.begin), ("eos", self.ends[0]))}
-        try:
-            made = environment.from_string(self.template).generate(
-                messages=list(messages), add_generation_prompt=True, **special
-            )
-            text, size = [], 0
-            for part in made:
-                text.append(part)
-                size += len(part)
-                if size > LONGEST_PROMPT:
-                    raise ModelFileError("the model's chat template does not come to an end")
-        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
-            raise ModelFileError(f"the model's chat template does not work: {str(error)[:200]}") from error
-        return "".join(text)
+        return render(
+            self.template, messages, bos_token=self._name(self.begin), eos_token=self._name(self.ends[0])
+        )
 
     def _name(self, id: int | None) -> str:
         return "" if id is None else self.tokenizer.tokens[id]
-
-
-def _refuse(message: str) -> None:
-    raise ValueError(message)
 
 
 def read_text(file: GGUF) -> ChatText:
@@ -69,6 +49,9 @@ def read_text(file: GGUF) -> ChatText:
         )
     tokens = _texts(file, "tokenizer.ggml.tokens")
     types = file.get("tokenizer.ggml.token_type", list, [1] * len(tokens))
+    rows = file.tensors["token_embd.weight"].shape[0] if "token_embd.weight" in file.tensors else len(tokens)
+    if rows != len(tokens):
+        raise ModelFileError(f"{file.path}: {len(tokens)} tokens, but {rows} rows of the embedding")
     if len(types) != len(tokens):
         raise ModelFileError(f"{file.path}: {len(tokens)} tokens, but {len(types)} types of tokens")
     specials = [i for i, one in enumerate(types) if one in (_CONTROL, _USER)]

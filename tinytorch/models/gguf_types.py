@@ -63,7 +63,8 @@ class Blocked(TensorType):
             codes = np.concatenate([codes & 15, codes >> 4], -1)
         wide = scale.astype(np.float32)[..., None]
         low = -wide * self.format.middle if minimum is None else minimum.astype(np.float32)[..., None]
-        out: Array = (codes.astype(np.float32) * wide + low).reshape(len(raw), -1)
+        with np.errstate(invalid="ignore"):
+            out: Array = (codes.astype(np.float32) * wide + low).reshape(len(raw), -1)
         return out
 
 
@@ -116,7 +117,7 @@ class Q4_K(Blocked):  # noqa: N801
         bytes_of_64 = blocks[..., 16:].reshape(rows, count, 4, 32)  # 32 codes in low halves, the next in high
         codes = np.stack([bytes_of_64 & 15, bytes_of_64 >> 4], 3).reshape(rows, count * 8 * BLOCK)
         whole, lowest = (_half(blocks, i).astype(np.float32)[..., None] for i in (0, 2))
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # a damaged scale can be infinite
             both = [(whole * scales).astype(np.float16), (-lowest * minima).astype(np.float16)]
         return self.format.join(codes), *(a.reshape(rows, -1) for a in both)
 

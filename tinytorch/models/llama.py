@@ -25,7 +25,7 @@ class Angles:
 
     def turn(self, x: Tensor, positions: Tensor) -> Tensor:
         """x: (batch, heads, t, dim) turned by the angles of positions: (batch, t) or (1, t)."""
-        return rotary(x, self.cos, self.sin, positions)
+        return rotary(x, self.cos.to(x.dtype), self.sin.to(x.dtype), positions)
 
 
 class LlamaAttention(Module):
@@ -34,7 +34,7 @@ class LlamaAttention(Module):
     `kv_heads` heads of keys and values serve `heads` of queries. Keys are turned before they are cached.
 
     >>> from tinytorch.tensor import ones
-    >>> LlamaAttention(16, 4, 2, Angles(8, 4, 10000.0))(ones(1, 3, 16)).shape
+    >>> LlamaAttention(16, 4, 2, Angles(8, 4, 10000.0))(ones(1, 3, 16), arange(3).reshape(1, -1)).shape
     (1, 3, 16)
     """
 
@@ -63,8 +63,8 @@ class LlamaAttention(Module):
         Of x, `q_proj` makes `heads` heads of queries, `k_proj` and `v_proj` `kv_heads` of keys and of values.
         Queries and keys, not values, are turned (`self.angles.turn`) by the angles of `positions`: those of
         x, int64 (batch, t) or (1, t). Without a cache, `grouped_attention` is causal. With one it is the
-        cache that attends, `cache.attend(self.layer, q, k, v)`, to the keys and values of before and to these:
-        turned already, and no more heads than there are. The heads, merged, go through `out_proj`.
+        cache that attends, `cache.attend(self.layer, q, k, v)`, to what it has and to these: it gets keys
+        that are turned, and `kv_heads` heads of them. The heads of the result, merged, go through `out_proj`.
         """
         q, k, v = (
             split_heads(p(x), n)
@@ -157,7 +157,7 @@ class Llama(Module):
     ) -> None:
         super().__init__()
         kv_heads, hidden = kv_heads or heads, hidden or 4 * width
-        if heads < 1 or heads % kv_heads or width % heads or width // heads % 2:
+        if min(heads, kv_heads) < 1 or heads % kv_heads or width % heads or width // heads % 2:
             raise ShapeError(
                 f"Llama: {kv_heads} heads of keys, {heads} of queries, width {width}: each must divide the "
                 "next, and a head have an even number of features"

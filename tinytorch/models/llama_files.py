@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from tinytorch.tensor import from_numpy
 
 LARGEST = 1 << 20
 """A layer's width, a vocabulary, a context: more than this is no model that fits here."""
+TABLE = 1 << 22
+"""Bytes that the angles of all positions may take beside a file that is small itself."""
 _GGUF = {
     "attn.q_proj": "attn_q",
     "attn.k_proj": "attn_k",
@@ -53,13 +56,12 @@ def load_gguf(file: GGUF, expand: bool = False) -> Llama:
     float32, on which training and all tools work. Raises ModelFileError for other architectures, for tensors
     that are missing and for what does not fit together.
     """
-    config = _config(file)
-    with meta(), grad_mode(False):  # first values would take time and memory
-        model = _built(config, file.path)
-    _materialise(model)
+    model = _built(_config(file), file.path, len(file.tensors), file.size)
     modules: dict[str, Any] = dict(model.named_modules())
-    for name, tensor in _names(model, "token_embd", "output_norm", "output", "blk.{}.{}", _GGUF):
-        info = file.info(f"{tensor}.weight", *modules[name].weight.shape)
+    names = _names(model, "token_embd", "output_norm", "output", "blk.{}.{}", _GGUF)
+    found = {name: file.info(f"{theirs}.weight", *modules[name].weight.shape) for name, theirs in names}
+    _require_no_others(file.path, set(file.tensors) - {info.name for info in found.values()})
+    for name, info in found.items():
         _fill(modules, name, info, file, expand)
     model.eval()
     return model
@@ -78,15 +80,16 @@ def _config(file: GGUF) -> dict[str, Any]:
         return found
 
     width, heads = count("embedding_length"), count("attention.head_count")
-    dim = count("rope.dimension_count", width // heads if width % heads == 0 else 1)
-    if dim * heads != width:
+    dim = max(1, width // heads)
+    turned = count("rope.dimension_count", dim)
+    if turned != dim:
         raise ModelFileError(
-            f"{file.path}: rotary positions on {dim} features of {width} / {heads}; all are turned"
+            f"{file.path}: rotary positions on {turned} features of {width} / {heads}; all are turned"
         )
-    for key in ("rope.scaling.type", "rope.scaling.factor", "expert_count"):
+    for key in ("rope.scaling.type", "rope.scaling.factor", "rope.scale_linear", "expert_count"):
         if file.metadata.get(f"llama.{key}") not in (None, "none", 0, 1.0):
             raise ModelFileError(
-                f"{file.path}: llama.{key} is {file.metadata[f'llama.{key}']!r}, which is not read"
+                f"{file.path}: llama.{key} is {str(file.metadata[f'llama.{key}'])[:40]!r}, which is not read"
             )
     embedding = file.tensors.get("token_embd.weight")
     if embedding is None or len(embedding.shape) != 2:
@@ -105,23 +108,33 @@ def _config(file: GGUF) -> dict[str, Any]:
     }
 
 
-def _built(config: Mapping[str, Any], path: Path) -> Llama:
-    size = config["layers"] * config["width"] * (config["width"] + config["hidden"])
-    if size > 2**34 or config["context"] * config["width"] > 2**32:
-        raise ModelFileError(f"{path}: describes a model of some {size:,} weights, more than fit here")
+def _built(config: Mapping[str, Any], path: Path, tensors: int, size: int) -> Llama:
+    """A model whose weights have shapes and no values yet, for a file of so many tensors and bytes.
+
+    What it does make, modules and a table of angles, is not much larger than the file.
+    """
+    for key, least in (("base", 1.0), ("eps", 0.0)):
+        if not least <= config[key] < math.inf:
+            raise ModelFileError(f"{path}: the {key} is {config[key]}, not a number from {least} on")
+    table = config["context"] * (config["width"] // config["heads"]) * 4
+    if config["layers"] > tensors or table > size + TABLE:
+        raise ModelFileError(
+            f"{path}: says it has {config['layers']:,} layers and {config['context']:,} positions, with "
+            f"{tensors} tensors in {size:,} bytes"
+        )
     try:
-        return Llama(**config)
-    except (ShapeError, OverflowError) as error:
+        with meta(), grad_mode(False):
+            model = Llama(**config)
+    except ShapeError as error:
         raise ModelFileError(f"{path}: {error}") from None
-
-
-def _materialise(model: Llama) -> None:
-    """Give what the model holds beside its weights values: it was made under `meta`."""
-    fresh = Llama(8, model.context, model.width // model.heads, 1, 1, base=model.base)
-    block: Any
-    for block in model.blocks:
-        block.attn.angles = fresh.blocks[0].attn.angles
     model.example_input = from_numpy(np.arange(min(model.context, 128))[None] % model.vocab_size)
+    return model
+
+
+def _require_no_others(path: Path, names: set[str]) -> None:
+    """Raise ModelFileError for tensors that have no part in the model: without them it would be another."""
+    if names:
+        raise ModelFileError(f"{path}: {sorted(names)[0][:60]!r} is no tensor of a Llama model that is read")
 
 
 def _names(
@@ -163,19 +176,19 @@ def load_safetensors(path: str | Path, config: Mapping[str, Any] | None = None) 
     path = Path(path)
     given = _hugging_face(path, config)
     tensors = dict(_tensors(path))
-    with meta(), grad_mode(False):
-        model = _built(given, path)
-    _materialise(model)
+    model = _built(given, path, len(tensors), sum(tensor.nbytes for tensor in tensors.values()))
     names = _names(model, "model.embed_tokens", "model.norm", "lm_head", "model.layers.{}.{}", _HUGGING_FACE)
     modules: dict[str, Any] = dict(model.named_modules())
     for name, tensor in names:
-        found, shape = tensors.get(f"{tensor}.weight"), modules[name].weight.shape
+        found, shape = tensors.pop(f"{tensor}.weight", None), modules[name].weight.shape
         if found is None or found.shape != shape:
             what = "is missing" if found is None else f"is {found.shape}; the configuration makes it {shape}"
             raise ModelFileError(f"{path}: {tensor}.weight {what}")
         if name.endswith(("q_proj", "k_proj")):
             found = neighbours(found, model.width // model.heads)
         modules[name].__dict__["weight"] = Parameter(from_numpy(np.ascontiguousarray(found)))
+    copies = {"lm_head.weight"} if model.tied else set[str]()
+    _require_no_others(path, {name for name in tensors if not name.endswith(".inv_freq")} - copies)
     model.eval()
     return model
 
@@ -192,33 +205,41 @@ def neighbours(weight: Array, dim: int) -> Array:
 
 def _hugging_face(path: Path, config: Mapping[str, Any] | None) -> dict[str, Any]:
     beside = path.with_name("config.json")
+
+    def whole(key: str) -> int:
+        value = found.get(key)
+        if type(value) is not int or not 0 < value <= LARGEST:
+            raise ValueError(f"{key} is {str(value)[:40]}, not a number in 1 .. {LARGEST:,}")
+        return value
+
     try:
         found = json.loads(beside.read_text(encoding="utf-8")) if config is None else dict(config)
-        if found.get("model_type", "llama") != "llama":
-            raise ModelFileError(
-                f"{path}: a model of the type {str(found['model_type'])[:40]!r}; llama is read"
-            )
-        given = {
-            "vocab_size": int(found["vocab_size"]),
-            "context": int(found["max_position_embeddings"]),
-            "width": int(found["hidden_size"]),
-            "layers": int(found["num_hidden_layers"]),
-            "heads": int(found["num_attention_heads"]),
-            "kv_heads": int(found.get("num_key_value_heads") or found["num_attention_heads"]),
-            "hidden": int(found["intermediate_size"]),
-            "base": float(found.get("rope_theta", 10000.0)),
+        rope = {**(found.get("rope_scaling") or {}), **(found.get("rope_parameters") or {})}
+        for what, value, known in (
+            ("model_type", found.get("model_type"), "llama"),
+            ("hidden_act", found.get("hidden_act"), "silu"),
+            ("rope_type", rope.get("rope_type", rope.get("type")), "default"),
+        ):
+            if value not in (None, known):
+                raise ModelFileError(f"{beside}: the {what} is {str(value)[:40]!r}; {known} is read")
+        return {
+            "vocab_size": whole("vocab_size"),
+            "context": whole("max_position_embeddings"),
+            "width": whole("hidden_size"),
+            "layers": whole("num_hidden_layers"),
+            "heads": whole("num_attention_heads"),
+            "kv_heads": whole(
+                "num_key_value_heads" if "num_key_value_heads" in found else "num_attention_heads"
+            ),
+            "hidden": whole("intermediate_size"),
+            "base": float(rope.get("rope_theta", found.get("rope_theta", 10000.0))),
             "eps": float(found.get("rms_norm_eps", 1e-6)),
             "tied": bool(found.get("tie_word_embeddings", False)),
         }
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise ModelFileError(f"{beside}: no configuration of a Llama model ({error!r})") from error
-    if found.get("rope_scaling"):
-        raise ModelFileError(
-            f"{beside}: rope_scaling is {str(found['rope_scaling'])[:60]}, which is not read"
-        )
-    if not all(0 < v <= LARGEST for v in given.values() if isinstance(v, int)):
-        raise ModelFileError(f"{beside}: a size is not in 1 .. {LARGEST:,}: {given}")
-    return given
+    except ModelFileError:
+        raise
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise ModelFileError(f"{beside}: no configuration of a Llama model ({error})") from error
 
 
 def _tensors(path: Path) -> Iterator[tuple[str, Array]]:

@@ -132,11 +132,15 @@ def grouped_attention(
     >>> grouped_attention(ones(1, 6, 3, 4), ones(1, 2, 5, 4), ones(1, 2, 5, 4)).shape
     (1, 6, 3, 4)
     """
-    (batch, heads, t, d), (_, kv_heads, s, _) = q.shape, k.shape
-    if heads == kv_heads:
+    if not q.ndim == k.ndim == 4 or q.shape[1] == k.shape[1]:
         return attention(q, k, v, mask, causal)
+    (batch, heads, t, d), (_, kv_heads, s, _) = q.shape, k.shape
     if kv_heads < 1 or heads % kv_heads:
         raise ShapeError(f"grouped_attention: {kv_heads} heads of keys do not divide {heads} of queries")
+    if not k.shape == v.shape == (batch, kv_heads, s, d):
+        raise ShapeError(
+            f"grouped_attention: q {q.shape}, k {k.shape}, v {v.shape}: batches or widths differ"
+        )
     group = heads // kv_heads
     k, v = (x.reshape(batch * kv_heads, 1, s, d).expand(batch * kv_heads, group, s, d) for x in (k, v))
     if mask is not None:

@@ -96,8 +96,8 @@ class Format:
         """Codes: uint8 (n, k), scales and minima: float32 (n, k / 32); without minima, -middle * scale."""
         panels, count, _ = packed.shape
         raw = np.ascontiguousarray(packed).view(np.uint8)
-        fours = raw[..., : self.code_bytes].reshape(panels, count, -1, PANEL, 4)
-        blocks = fours.transpose(0, 3, 1, 2, 4).reshape(panels * PANEL, count, -1)[:n]
+        fours = raw[..., : self.code_bytes].reshape(panels, count, self.bits, PANEL, 4)
+        blocks = fours.transpose(0, 3, 1, 2, 4).reshape(panels * PANEL, count, 4 * self.bits)[:n]
         codes = blocks if self.bits == 8 else np.concatenate([blocks & 15, blocks >> 4], -1)
 
         def beside(i: int) -> Array:
@@ -112,12 +112,14 @@ class Format:
     def dequantize(self, packed: Array, n: int) -> Array:
         """The weights that the blocks stand for: float32 (n, k)."""
         codes, scale, minimum = self.unpack(packed, n)
-        blocks = codes.reshape(n, -1, BLOCK).astype(np.float32)
+        blocks = codes.reshape(n, codes.shape[1] // BLOCK, BLOCK).astype(np.float32)
         out: Array = (blocks * scale[..., None] + minimum[..., None]).reshape(codes.shape)
         return out
 
     def require(self, op: str, w: Spec, n: int) -> int:
         """The inputs of packed weights; raises DTypeError or ShapeError for what is packed otherwise."""
+        if self.bits not in (4, 8) or n < 1:
+            raise ShapeError(f"{op}: {n} outputs of {self.bits} bits; expected one or more, of 4 or 8 bits")
         require_dtype(op, "w", w, int8)
         if w.ndim != 3 or w.shape[0] != -(-n // PANEL) or w.shape[2] != self.block_bytes:
             expected = self.shape(n, BLOCK)
@@ -144,6 +146,7 @@ class QuantizeBlocks(Op):
     samples: ClassVar[Any] = [
         Sample(None, np.sin(np.arange(128, dtype=np.float32)).reshape(2, 64), differentiable=False),
         Sample(None, np.zeros((1, 2, 32), np.float32), differentiable=False),
+        Sample(None, np.zeros((2, 0, 64), np.float32), differentiable=False),
         Sample(None, np.where(np.arange(64) == 40, np.inf, 2.0).astype(np.float32), differentiable=False),
     ]
 
@@ -157,7 +160,7 @@ class QuantizeBlocks(Op):
     def forward(self, x: Array) -> Any:
         """(codes, scales, sums) of x: (..., k): int8 (..., k), and (..., k / 32) twice in the dtype of x."""
         with np.errstate(invalid="ignore"):
-            blocks = x.reshape(*x.shape[:-1], -1, BLOCK)
+            blocks = x.reshape(*x.shape[:-1], x.shape[-1] // BLOCK, BLOCK)
             largest = np.abs(blocks).max(-1)
             scale = np.where(largest < TINY, x.dtype.type(1), largest / x.dtype.type(LARGEST))
             scale = np.where(np.isfinite(largest), scale, x.dtype.type(np.nan))
@@ -204,8 +207,8 @@ class BlockLinear(Op):
     def forward(self, x: Array, scale: Array, sums: Array, w: Array) -> Any:
         """(..., n): for each block an exact product of codes, times both scales, and the minimum."""
         codes, w_scale, minimum = self.format.unpack(w, self.n)
-        rows = x.reshape(-1, x.shape[-1]).astype(np.float32)
-        scale, sums = (a.reshape(len(rows), -1) for a in (scale, sums))
+        rows = x.reshape(x.size // x.shape[-1], x.shape[-1]).astype(np.float32)
+        scale, sums = (a.reshape(len(rows), x.shape[-1] // BLOCK) for a in (scale, sums))
         out = np.zeros((len(rows), self.n), scale.dtype)
         middle = 0 if self.minimum else self.format.middle
         for b in range(w_scale.shape[1]):
@@ -252,7 +255,7 @@ class BlockLookup(Op):
         flat = ids.reshape(-1)
         each = self.format.dequantize(w[flat // PANEL], len(flat) * PANEL)
         rows = each[np.arange(len(flat)) * PANEL + flat % PANEL]
-        return rows.reshape(*ids.shape, -1) if flat.size else np.empty((*ids.shape, w.shape[1] * BLOCK), "f4")
+        return rows.reshape(*ids.shape, w.shape[1] * BLOCK)
 
     def flops(self, out: Spec, *inputs: Spec) -> int:
         return (1 + self.minimum) * out.size
@@ -283,16 +286,22 @@ BlockLinear.samples = [
         (33, (8, False), (5,), 64),
         (9, (8, False), (1,), 128),
         (17, (8, True), (4,), 32),
+        (17, (4, True), (2, 0), 64),
     )
 ]
 BlockLookup.samples = [
     Sample(
         BlockLookup(n, *form),
         _sample(Format(*form), n, 64),
-        np.array([[0, 19], [16, 3]]),
+        ids,
         differentiable=False,
     )
-    for n, form in ((20, (8, False)), (33, (4, True)), (20, (4, False)))
+    for n, form, ids in (
+        (20, (8, False), np.array([[0, 19], [16, 3]])),
+        (33, (4, True), np.array([[0, 19], [32, 3]])),
+        (20, (4, False), np.array([19])),
+        (20, (8, False), np.zeros((2, 0), np.int64)),
+    )
 ]
 
 # ---------------------------------------------------------------- the functions people call

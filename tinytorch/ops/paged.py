@@ -148,8 +148,8 @@ class CacheWrite(Paged):
     ) -> Any:
         """The pool of keys itself, changed: position starts[b] + i of row b has k[b, :, i] and v[b, :, i].
 
-        keys: (heads, pages, d, page), values: (heads, pages, page, d), both changed in place; k and v: (batch,
-        heads, t, d); table: (batch, pages of a sequence), starts and dropped: (batch,). `self.place` says
+        keys: (heads, pages, d, page), values: (heads, pages, page, d), both changed in place; k and v:
+        (batch, heads, t, d); table: (batch, pages of a row), starts and dropped: (batch,). `self.place` says
         where a position is in its row of the table: place // page is the entry with the number of its page,
         place % page its column there. t positions may run over several pages. With `scales`, the exponents
         of keys and of values, each (heads, pages, page), pages hold the codes of `to_codes`, a vector of a
@@ -216,8 +216,8 @@ class PagedAttention(Paged):
     ) -> Any:
         """(batch, query heads, t, d): for each sequence, attention of its queries to what its pages hold.
 
-        q: (batch, query heads, t, d), of sequence b at the positions starts[b] to starts[b] + t - 1, whose own
-        keys and values are in the pages already: it has starts[b] + t positions. `held` gives what there is
+        q: (batch, query heads, t, d), of sequence b at the positions from starts[b] on, whose own keys and
+        values are in the pages already: it has starts[b] + t positions. `held` gives what there is
         of them, `visible_keys` who sees what, `attention_weights` with `self.scale` the weights. Query head i
         goes with head i // group of the pages, `group` being how many times as many query heads there are.
         All is computed in q's dtype, whatever that of the pages. The other inputs are as for `held`.

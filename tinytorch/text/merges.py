@@ -32,6 +32,8 @@ SPLITS: Mapping[str, tuple[str, ...]] = {
 }
 """How a text is cut into pieces, by the name that GGUF files have for it: patterns, one within the pieces of
 the other, for text whose letters outside of ASCII have become `a`, and so on."""
+WHOLE = ("llama-bpe",)
+"""Splits of models for which a piece that is a token is that token, whatever merges would make of it."""
 LONGEST = 4096
 """Characters of a piece that are merged as one: the cost of a piece grows faster than its length."""
 
@@ -89,22 +91,23 @@ class MergesTokenizer:
     ) -> None:
         if split not in SPLITS:
             raise DataError(
-                f"tokenizer: pieces are cut as {split!r} says, which is not known: {', '.join(SPLITS)}"
+                f"tokenizer: pieces are cut as {split[:40]!r} says, which is not known: {', '.join(SPLITS)}"
             )
         self.tokens, self.split = list(tokens), split
         self._ids = {token: i for i, token in enumerate(self.tokens)}
         if len(self._ids) != len(self.tokens):
             raise DataError(f"tokenizer: {len(self.tokens) - len(self._ids)} of its tokens come twice")
-        self._bytes = {character: byte for byte, character in enumerate(byte_characters())}
-        self._of_byte = [self._ids.get(character) for character in byte_characters()]
+        self._characters = byte_characters()
+        self._bytes = {character: byte for byte, character in enumerate(self._characters)}
+        self._of_byte = [self._ids.get(character) for character in self._characters]
         self.missing = [byte for byte, id in enumerate(self._of_byte) if id is None]
         """Bytes without a token: some files leave out those that no text should have."""
         self.specials = {self.tokens[i]: i for i in specials if 0 <= i < len(self.tokens)}
         self._patterns = [re.compile(pattern, re.ASCII) for pattern in SPLITS[split]]
         self._known: dict[str, list[int]] = {}
         self._pairs, self._ranks, self._made = self._sorted(merges)
-        names = sorted(self.specials, key=len, reverse=True)
-        self._special = re.compile("|".join(map(re.escape, names))) if names and all(names) else None
+        names = sorted(filter(None, self.specials), key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, names))) if names else None
 
     def _sorted(self, merges: Sequence[str]) -> tuple[array[int], array[int], array[int]]:
         """The merges as sorted pairs of ids, their ranks, and the ids that they make.
@@ -181,20 +184,25 @@ class MergesTokenizer:
         ids = self._known.get(piece)
         if ids is None:
             raw = piece.encode("utf-8", "surrogateescape" if _is_escaped(piece) else "surrogatepass")
-            ids, run = [], list[int]()
-            for byte in raw:
-                id = self._of_byte[byte]
-                if id is None:  # it becomes U+FFFD, as far as that has ids
-                    ids += self._merged(run) + self._merged(
-                        [i for b in _INSTEAD if (i := self._of_byte[b]) is not None]
-                    )
-                    run = []
-                else:
-                    run.append(id)
-            ids += self._merged(run)
+            written = "".join(self._characters[byte] for byte in raw)
+            whole = self._ids.get(written) if self.split in WHOLE else None
+            ids = self._joined(raw) if whole is None else [whole]
             if len(self._known) < 1 << 16:
                 self._known[piece] = ids
         return ids
+
+    def _joined(self, raw: bytes) -> list[int]:
+        """The ids of a piece by merges; a byte without a token is U+FFFD, as far as that has ids."""
+        ids, run = list[int](), list[int]()
+        for byte in raw:
+            id = self._of_byte[byte]
+            if id is None:
+                instead = [i for b in _INSTEAD if (i := self._of_byte[b]) is not None]
+                ids += self._merged(run) + self._merged(instead)
+                run = []
+            else:
+                run.append(id)
+        return ids + self._merged(run)
 
     def _place(self, left: int, right: int) -> int:
         """Where a pair stands among the merges; -1 if it is none."""

@@ -31,7 +31,8 @@ class GPT:
         start = getattr(cache, "length", 0)
         if len(ids.shape) != 2 or ids.shape[1] > self.context - start:
             raise ShapeError(f"ids {ids.shape} after {start}: expected (batch, t), {self.context} in all")
-        x = self.wte(ids) + self.wpe.weight[start:][: ids.shape[1]].unsqueeze(0)
+        t = ids.shape[1]
+        x = self.wte(ids) + (self.wpe(cache.positions(t)) if cache else self.wpe.weight[:t].unsqueeze(0))
         x = self.drop(x)
         number = 0
         while number < len(self.blocks):

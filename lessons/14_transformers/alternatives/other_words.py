@@ -8,7 +8,7 @@ class GPT:
         start = 0 if cache is None else cache.length
         if start + ids.shape[1] > self.context:
             raise ShapeError(f"ids of shape {ids.shape} go beyond the context")
-        places = Tensor(np.arange(start, start + ids.shape[1]))
+        places = Tensor(np.arange(ids.shape[1])) if cache is None else cache.positions(ids.shape[1])
         x = self.drop(self.wte(ids) + self.wpe(places))
         for block in self.blocks:
             x = block(x, None, cache)

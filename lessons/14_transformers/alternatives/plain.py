@@ -37,7 +37,7 @@ class GPT:
         t = ids.shape[1]
         if before + t > self.context:
             raise ShapeError(f"GPT: ids {ids.shape} after {before} positions go beyond {self.context}")
-        places = Tensor(np.arange(before, before + t))
+        places = Tensor(np.arange(t)) if cache is None else cache.positions(t)
         x = self.drop(self.wpe(places) + self.wte(ids))
         for block in self.blocks:
             x = block(x, cache=cache)

@@ -143,6 +143,24 @@ def test_positions_go_on_after_a_cache(rng):
     expect.close("model(third, cache=cache)", want[:, 4:], 1e-5)
 
 
+class Uneven(Cache):
+    """Sequences of different lengths: the second has three tokens more than the first."""
+
+    def positions(self, t):
+        return Tensor(np.arange(t) + np.array([[0], [3]]))
+
+
+@exercise("GPT.forward")
+def test_positions_are_those_of_each_sequence(rng):
+    model, a = model_of(rng), tokens(rng, 2, 3)
+    ids, cache = Tensor(a), Uneven(layers=2)
+    found = expect.value("model(ids, cache)").numpy()
+    want = [logits_of(model, a)[:1]]
+    model.wpe.weight.assign_(Tensor(np.roll(model.wpe.weight.numpy(), -3, axis=0)))
+    want.append(logits_of(model, a)[1:])
+    expect.close("found", np.concatenate(want), 1e-5, found=found)
+
+
 @exercise("GPT.forward")
 def test_ids_must_fit(rng):
     model, cache = model_of(rng), Cache(layers=2)

@@ -19,6 +19,7 @@ from tinytorch.ops.arithmetic import Clip, Div
 from tinytorch.ops.attention import Attention, AttentionGrad
 from tinytorch.ops.base import Op
 from tinytorch.ops.batchnorm import BatchNorm, BatchNormGrad
+from tinytorch.ops.blocks import BLOCK, PANEL, BlockLinear, BlockLookup, QuantizeBlocks
 from tinytorch.ops.compare import Binary, Where
 from tinytorch.ops.conv import Conv2d, Conv2dInputGrad, Conv2dWeightGrad, Convolution
 from tinytorch.ops.elementwise import ReluGrad
@@ -30,6 +31,7 @@ from tinytorch.ops.pool import AvgPool2d, AvgPool2dGrad, MaxPool2d, MaxPool2dGra
 from tinytorch.ops.quantize import FakeQuantize, Quantize
 from tinytorch.ops.quantized import Conv2dInt8, LinearInt4, LinearInt8
 from tinytorch.ops.reduce import ArgMax, Reduction
+from tinytorch.ops.rotary import Rotary
 from tinytorch.ops.shape import Concat, Pad
 from tinytorch.ops.softmax import CrossEntropy, Softmax
 from tinytorch.ops.sparse import TERMS, Sparse
@@ -393,6 +395,29 @@ def _(op: IntMatMul | GroupMatMul | LinearInt8 | LinearInt4, x: Spec, *rest: Spe
     w = rest[1] if isinstance(op, LinearInt8 | LinearInt4) else rest[0]
     rows = x.size // max(x.shape[-1], 1)
     return 4 * (x.size + 3 * w.size) + 12 * rows * w.shape[0]
+
+
+@scratch_bytes.register
+def _(op: BlockLinear, x: Spec, scale: Spec, sums: Spec, w: Spec) -> int:
+    """Without a kernel, blocks are unpacked, and products made of float32, a block at a time."""
+    rows, k = x.size // max(x.shape[-1], 1), x.shape[-1]
+    return 4 * x.size + 4 * op.n * k + 4 * 8 * op.n * (k // BLOCK) + 4 * 8 * rows * op.n
+
+
+@scratch_bytes.register
+def _(op: BlockLookup, w: Spec, ids: Spec) -> int:
+    """Without a kernel, the whole panel of each id is unpacked."""
+    return 16 * PANEL * ids.size * w.shape[1] * BLOCK
+
+
+@scratch_bytes.register
+def _(op: Rotary, x: Spec, cos: Spec, *rest: Spec) -> int:
+    return 4 * x.nbytes
+
+
+@scratch_bytes.register
+def _(op: QuantizeBlocks, x: Spec) -> int:
+    return 4 * x.nbytes
 
 
 @scratch_bytes.register

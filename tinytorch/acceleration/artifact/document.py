@@ -18,7 +18,7 @@ from tinytorch.ops.random import Uniform
 from tinytorch.ops.spec import Array, Spec
 from tinytorch.tensor import Tensor
 
-FORMAT, VERSION = "tinytorch-program", 3
+FORMAT, VERSION = "tinytorch-program", 4
 MOST_LETTERS = 256
 """Of a name or module path."""
 

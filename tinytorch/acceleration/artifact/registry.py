@@ -11,6 +11,7 @@ from tinytorch.ops import (
     arithmetic,
     attention,
     batchnorm,
+    blocks,
     compare,
     conv,
     elementwise,
@@ -23,6 +24,7 @@ from tinytorch.ops import (
     quantized,
     random,
     reduce,
+    rotary,
     shape,
     softmax,
     sparse,
@@ -68,11 +70,20 @@ _SECOND: tuple[type[Op], ...] = (
 _THIRD: tuple[type[Op], ...] = (sparse.LinearCSR, sparse.LinearBlocked)
 """Layers with sparse weights, which came with version 3."""
 
-OPS: dict[str, type[Op]] = {kind.__name__.lower(): kind for kind in (*_FIRST, *_SECOND, *_THIRD)}
+_FOURTH: tuple[type[Op], ...] = (
+    *(blocks.QuantizeBlocks, blocks.BlockLinear, blocks.BlockLookup),
+    rotary.Rotary,
+)
+"""Weights in blocks and rotary positions, which came with version 4. Ops on a cache are in no file: what they
+read follows tables of pages, which no look at a file can vouch for."""
+
+OPS: dict[str, type[Op]] = {kind.__name__.lower(): kind for kind in (*_FIRST, *_SECOND, *_THIRD, *_FOURTH)}
 """The ops by the name that they have in a file."""
 
 _NAMES = {kind: name for name, kind in OPS.items()}
-_VERSIONS = {_NAMES[kind]: number for number, kinds in ((2, _SECOND), (3, _THIRD)) for kind in kinds}
+_VERSIONS = {
+    _NAMES[kind]: number for number, kinds in ((2, _SECOND), (3, _THIRD), (4, _FOURTH)) for kind in kinds
+}
 
 
 def version_of(names: Iterable[str]) -> int:

@@ -24,6 +24,7 @@ from tinytorch.acceleration.native.kernels.sparse import SparseProduct
 from tinytorch.acceleration.native.kernels.winograd import _G, Winograd, transformed_filters
 from tinytorch.acceleration.native.place import Place
 from tinytorch.ops.integer import unpack_nibbles
+from tinytorch.ops.paged import BIAS, to_codes
 
 WIDTH = 110
 """Columns of a line."""
@@ -75,12 +76,13 @@ HELPERS: dict[str, Callable[..., Any]] = {
         readable.strided,
         readable.winograd_outputs,
         readable.winograd_patch,
+        to_codes,
         transformed_filters,
         unpack_nibbles,
     )
 }
 """Functions whose source goes into a text that calls them."""
-NUMBERS = {"_G": _G}
+NUMBERS: dict[str, Any] = {"_G": _G, "BIAS": BIAS}
 """Constants that they use."""
 
 _NUMPY = (
@@ -189,7 +191,10 @@ def module(docstring: Sequence[str], functions: Iterable[Sequence[str]]) -> str:
             helpers[name] = helper_text(HELPERS[name])
             pending |= _used([helpers[name]])
         elif name in NUMBERS:
-            helpers[name] = f"{name} = np.array({NUMBERS[name].tolist()})"
+            value = NUMBERS[name]
+            helpers[name] = f"{name} = " + (
+                str(value) if isinstance(value, int) else f"np.array({value.tolist()})"
+            )
     texts = [*(helpers[name] for name in sorted(helpers)), *bodies]
     used = _used(texts)
     imports = ["import numpy as np"]

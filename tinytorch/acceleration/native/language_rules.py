@@ -13,6 +13,7 @@ from tinytorch.acceleration.native.rules import dense, epilogue, fuses, matrix
 from tinytorch.ops.blocks import BLOCK, BlockLinear, BlockLookup, QuantizeBlocks
 from tinytorch.ops.paged import CacheWrite, PagedAttention
 from tinytorch.ops.rotary import Rotary
+from tinytorch.ops.shape import Reshape
 from tinytorch.ops.spec import float16, float32, int8
 
 _HEADS_INSIDE = (0, 2, 1, 3)
@@ -41,8 +42,9 @@ def quantize_blocks(low: Lowering, call: Call) -> bool:
         return False
     read = matrix(dense(low, call.inputs[0]), BLOCK)
     codes, scale, sums = (low.new(v) for v in call.outputs)
-    writes = [matrix(codes, BLOCK), *(matrix(place, place.size) for place in (scale, sums))]
-    low.add(QuantizeEachBlock(read, writes, [call]))
+    beside = [place.seen_through(Reshape((read.shape[0],))) for place in (scale, sums)]
+    assert beside[0] is not None and beside[1] is not None, "a dense place takes any shape"
+    low.add(QuantizeEachBlock(read, [matrix(codes, BLOCK), beside[0], beside[1]], [call]))
     return True
 
 

@@ -63,10 +63,13 @@ def _picked(
     maker = graph.calls[makers[root]] if root in makers else None
     if maker is None or type(maker.op) not in _CARRIES or type(maker.op).__name__ in rules:
         return None
-    if any(graph.specs[v].ndim != 2 for v in maker.inputs if not isinstance(maker.op, blocks.BlockLinear)):
+    carried = _CARRIES[type(maker.op)]
+    weights = isinstance(maker.op, blocks.BlockLinear)  # which lie in panels, and are no matrix
+    matrices = [maker.inputs[i] for i in carried] if weights else maker.inputs
+    if any(graph.specs[v].ndim != 2 for v in (value, *matrices)):  # else what is picked would be no rows
         return None
     inputs = list(maker.inputs)
-    for i in _CARRIES[type(maker.op)]:
+    for i in carried:
         inputs[i] = _rows(graph, makers, known, calls, take, maker.inputs[i])
     count = graph.specs[take.inputs[1]].shape[0]
     made = {

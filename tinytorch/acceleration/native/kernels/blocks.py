@@ -10,7 +10,14 @@ from llvmlite import ir
 
 from tinytorch.acceleration.graph import Call
 from tinytorch.acceleration.native.emit import Emitter
-from tinytorch.acceleration.native.kernels.bytes import LANES, Dots, Turned, dots_for, many_registers
+from tinytorch.acceleration.native.kernels.bytes import (
+    LANES,
+    TURNED_BY,
+    Dots,
+    Turned,
+    dots_for,
+    many_registers,
+)
 from tinytorch.acceleration.native.kernels.integer import FAR, STREAM, WithBody
 from tinytorch.acceleration.native.kernels.kernel import Kernel, layout
 from tinytorch.acceleration.native.kernels.pointwise import Body, loop_lines
@@ -48,9 +55,9 @@ class BlockGemm(WithBody):
         self.blocks = self.k // BLOCK
         self.reads = (*reads, *(place.broadcast((self.m, n)) for place in extras))
         self.writes = tuple(writes)
-        self.corrects = not form.minimum and not isinstance(self.dots, Turned)
-        """Whether sums begin with what the middle of the codes adds, times -1."""
-        self.scratch = 4 * self.m * self.blocks if self.corrects else 0
+        self.shift = TURNED_BY * isinstance(self.dots, Turned) - form.middle * (not form.minimum)
+        """What codes lack of those that are multiplied, or have too much: sums begin with that."""
+        self.scratch = 4 * self.m * self.blocks if self.shift else 0
 
     @property
     def in_place(self) -> tuple[Place, ...]:
@@ -66,7 +73,7 @@ class BlockGemm(WithBody):
         return "blocks", self.n, self.form, self.dots.name, self.body.signature(), many_registers(), *places
 
     def emit(self, e: Emitter, reads: Sequence[Pointer], writes: Sequence[Pointer], scratch: Any) -> None:
-        starts = Pointer(e, scratch, int32) if self.corrects else None
+        starts = Pointer(e, scratch, int32) if self.shift else None
         if starts is not None:
             self._begin(e, reads[0], starts)
         panels, most = -(-self.n // PANEL), 6 if many_registers() else 4
@@ -97,14 +104,14 @@ class BlockGemm(WithBody):
                 panel(e.index(whole), self.n % PANEL)
 
     def _begin(self, e: Emitter, x: Pointer, into: Pointer) -> None:
-        """For each row and block -middle times the sum of the codes."""
+        """For each row and block the shift times the sum of the codes."""
         with e.loop(self.m) as row, e.loop(self.blocks) as block:
             start = x + (row.index * self.reads[0].strides[0] + block.index * BLOCK)
             total = e.zeros(int32, LANES)
             for i in range(0, BLOCK, LANES):
                 total = total + e.convert((start + i).load(LANES), int32)
             at = row.index * self.blocks + block.index
-            (into + at).store(e.sum_lanes(total) * -self.form.middle)
+            (into + at).store(e.sum_lanes(total) * self.shift)
 
     def _tile(
         self,

@@ -25,6 +25,8 @@ from tinytorch.acceleration.native.values import I8, I16, I32, Value
 
 LANES = 8
 """Sums in a vector."""
+TURNED_BY = 128
+"""What `Turned` subtracts from codes of weights."""
 
 
 @cache
@@ -97,7 +99,7 @@ class Turned(Dots):
 
     def add(self, e: Emitter, total: Value, w: Value, x: Value) -> Value:
         kind = w.type
-        signed = w ^ -128
+        signed = w ^ -TURNED_BY
         size = Value(
             e,
             e.builder.call(

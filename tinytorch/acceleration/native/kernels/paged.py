@@ -108,6 +108,7 @@ class WritePages(Kernel):
         share = e.bits(top, FLOAT) / 127.0
         found = (e.bits(share, I32) + 0x7FFFFF) >> 23
         found = e.select(found < 1, 1, found)
+        found = e.select(share.equals(0.0), BIAS, found)
         return e.select(top < 0x7F800000, found, 255)
 
     def _move(self, e: Emitter, source: Pointer, target: Pointer, step: int, scale: Value | None) -> None:

@@ -1,0 +1,15 @@
+"""accept gives back the draft's token where the likeliest is another."""
+
+
+def accept(proposed, drafts, logits, sampling, rng):
+    for i, token in enumerate(proposed):
+        if sampling.greedy:
+            best = int(np.argmax(logits[i]))
+            if best != token:
+                return (i, token)
+            continue
+        p, q = (sampling.probabilities(logits[i]), drafts[i])
+        if rng.random() * q[token] >= p[token]:
+            rest = np.maximum(p - q, 0)
+            return (i, pick(rest if rest.any() else p, rng.random()))
+    return (len(proposed), sampling.draw(logits[len(proposed)], rng))

@@ -1,0 +1,8 @@
+"""nucleus never looks beyond the likeliest 1024."""
+
+
+def nucleus(p, top_p):
+    tokens = np.argpartition(-p, SORTED)[:SORTED] if len(p) > SORTED else np.arange(len(p))
+    tokens = tokens[np.argsort(-p[tokens], kind="stable")]
+    count = int(np.searchsorted(np.cumsum(p[tokens]), top_p)) + 1
+    return tokens[:count]

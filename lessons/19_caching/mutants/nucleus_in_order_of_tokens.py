@@ -1,0 +1,10 @@
+"""nucleus adds up in the order of tokens."""
+
+
+def nucleus(p, top_p):
+    tokens = np.argpartition(-p, SORTED)[:SORTED] if len(p) > SORTED else np.arange(len(p))
+    if p[tokens].sum() < top_p:
+        tokens = np.arange(len(p))
+    tokens = np.sort(tokens)
+    count = int(np.searchsorted(np.cumsum(p[tokens]), top_p)) + 1
+    return tokens[:count]

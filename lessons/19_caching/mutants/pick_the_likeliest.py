@@ -1,0 +1,5 @@
+"""pick takes the likeliest token."""
+
+
+def pick(p, u):
+    return int(np.argmax(p))

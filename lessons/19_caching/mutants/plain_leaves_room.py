@@ -1,0 +1,15 @@
+"""Run.plain leaves the last place unused."""
+
+
+class Run:
+    def plain(self):
+        logits = self._prefill()
+        last = [0] * len(self.prompts)
+        while any(self.going):
+            for b, going in enumerate(self.going):
+                if going:
+                    last[b] = self.sampling.draw(logits[b], self.rngs[b])
+                    self._take(b, last[b], logits[b])
+            if not any(self.going) or self.decoder.room < 2:
+                break
+            logits = self.decoder.feed(np.array(last)[:, None])

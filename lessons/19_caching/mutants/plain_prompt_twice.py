@@ -1,0 +1,17 @@
+"""Run.plain reads the prompts twice."""
+
+
+class Run:
+    def plain(self):
+        logits = self._prefill()
+        for token in self.prompts[0]:
+            logits = self.decoder.feed(np.full((len(self.prompts), 1), token))
+        last = [0] * len(self.prompts)
+        while any(self.going):
+            for b, going in enumerate(self.going):
+                if going:
+                    last[b] = self.sampling.draw(logits[b], self.rngs[b])
+                    self._take(b, last[b], logits[b])
+            if not any(self.going) or self.decoder.room < 1:
+                break
+            logits = self.decoder.feed(np.array(last)[:, None])

@@ -1,0 +1,15 @@
+"""Run.plain draws a token though none is wanted."""
+
+
+class Run:
+    def plain(self):
+        logits = self._prefill()
+        last = [0] * len(self.prompts)
+        while True:
+            for b, going in enumerate(self.going):
+                if going or not self.limit:
+                    last[b] = self.sampling.draw(logits[b], self.rngs[b])
+                    self._take(b, last[b], logits[b])
+            if not any(self.going) or self.decoder.room < 1:
+                break
+            logits = self.decoder.feed(np.array(last)[:, None])

@@ -1,0 +1,20 @@
+"""KVCache.truncate does not refuse numbers below 0."""
+
+
+class KVCache:
+    def truncate(self, n):
+        if np.shape(n) not in ((), (self.batch,)):
+            raise CacheError(f"cache: truncate({n}) of {self.batch} sequences; expected one length for each")
+        wanted = np.broadcast_to(np.asarray(n, np.int64), (self.batch,))
+        least = np.where(self.dropped > 0, self.kept + self.dropped + (self.window or 1) - 1, -9)
+        if (wanted < least).any() or (wanted > self.lengths).any():
+            raise CacheError(
+                f"cache: truncate({n}) of sequences of {self.lengths.tolist()} positions"
+                + (f": what was dropped would be in sight before {least.tolist()}" if least.any() else "")
+            )
+        for b, row in enumerate(self._rows):
+            count = self.pool.pages_for(int(wanted[b] - self.dropped[b]))
+            self.pool.release(row[count:])
+            del row[count:]
+        self.lengths = wanted.copy()
+        self._ahead = [0] * self.pool.layers
