@@ -94,8 +94,8 @@ def _rates(ours: Sequence[float], peer: Sequence[float]) -> Ratio:
 def _process(rounds: int) -> None:
     memory = process.memory()
     console.say(
-        f"resident: {words.size(memory.empty)} with the runtime, {words.size(memory.loaded)} with SmolLM2 and "
-        f"{process.POSITIONS:,} tokens, of which the cache is {words.size(memory.cache)}: "
+        f"resident: {words.size(memory.empty)} with the runtime, {words.size(memory.loaded)} with SmolLM2 and"
+        f" {process.POSITIONS:,} tokens, of which the cache is {words.size(memory.cache)}: "
         f"{memory.share:.2f} times the file of {words.size(SMOLLM2.size)} (must be <= 1.3)"
     )
     found = process.first_token()

@@ -39,7 +39,7 @@ with open("/proc/self/status") as file:
 
 @dataclass(frozen=True)
 class Memory:
-    """Resident bytes: of a process with the runtime and a tiny model, of one with SmolLM2, and of its cache."""
+    """Resident bytes: of a process with the runtime and a tiny model, with SmolLM2, and of its cache."""
 
     empty: int
     loaded: int

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.caching.small import MODELS, close, gpt, lively, llama, logits_of, state_of, text
 from tinytorch import use_backend
+from tinytorch.acceleration.graph import Graph
 from tinytorch.acceleration.runner import Interpreted
 from tinytorch.caching import Decoder, traced
 from tinytorch.errors import CacheError, GenerationError
@@ -266,6 +267,21 @@ def test_one_program_for_each_size_and_none_for_a_position(traces: list[int]) ->
     twin.truncate(3)
     decoder.feed([[1]])
     assert len(traces) == 3
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_programs_are_made_for_a_fixed_order_where_that_is_asked_for(
+    fixed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def runner(graph: Graph, fixed: bool = False) -> Interpreted:
+        asked.append(fixed)
+        return Interpreted(graph)
+
+    monkeypatch.setattr(traced, "make_runner", runner)
+    Decoder(gpt(layers=1), page=8, fixed=fixed).feed([[1]])
+    assert asked == [fixed]
 
 
 def test_pieces_are_filled_up_where_that_is_less_work_and_there_is_room() -> None:

@@ -18,9 +18,7 @@ def test_pages_are_taken_until_there_are_none() -> None:
     pool = PagePool(1, 1, 4, 3, 8)
     assert [pool.take() for _ in range(3)] == [0, 1, 2]
     assert pool.free == 0
-    with pytest.raises(
-        CacheError, match="0 of 3 pages of 8 positions free, 1 needed; the others are in use"
-    ):
+    with pytest.raises(CacheError, match="0 of 3 pages of 8 positions free, 1 needed; the others are in use"):
         pool.take()
     assert pool.users.tolist() == [1, 1, 1]
     pool.release([1])

@@ -131,6 +131,7 @@ DRAFTS = {
     "close": None,
     "another": llama(2, context=48, layers=1),
     "short": gpt(3, context=20, layers=1),
+    "long": gpt(3, context=70, layers=1),
 }
 
 

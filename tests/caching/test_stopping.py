@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tinytorch.caching.stopping import TextSoFar, _overlap
@@ -47,6 +47,8 @@ BORDERS = st.lists(st.integers(0, 99), max_size=12)
     st.lists(st.text("ab\u00e9\u4e2d", min_size=1, max_size=4), max_size=3),
     BORDERS,
 )
+@example("baa", ["a", "baa"], [])
+@example("baa", ["a", "baa"], [1, 2])
 def test_text_is_the_same_wherever_tokens_have_their_borders(
     text: str, stops: list[str], borders: list[int]
 ) -> None:

@@ -98,7 +98,10 @@ def test_get_without_a_network(capsys: pytest.CaptureFixture[str], own_folder: P
 def test_unknown_models(capsys: pytest.CaptureFixture[str]) -> None:
     for verb in ("info", "get"):
         assert run(["model", verb, "gpt-5"]) == 1
-        assert capsys.readouterr().err == "tito: there is no model 'gpt-5' to fetch; choose from minilm, smollm2\n"
+        assert (
+            capsys.readouterr().err
+            == "tito: there is no model 'gpt-5' to fetch; choose from minilm, smollm2\n"
+        )
 
 
 def test_plain_consoles() -> None:

@@ -73,6 +73,7 @@ PIECES = [
     ("gpt-2", "e\u0301a", ["e", "\u0301", "a"]),  # a mark that combines is no letter
     ("gpt-2", "क्या", ["क", "्", "य", "ा"]),  # nor are the vowels of Devanagari
     ("gpt-2", "a\u00a0b\u3000 c\u2028", ["a", "\u00a0", "b", "\u3000", " c", "\u2028"]),  # Unicode's spaces
+    ("gpt-2", "a\u00a0\u3000b,\u2003", ["a", "\u00a0", "\u3000", "b", ",", "\u2003"]),
     ("gpt-2", "a\u200bb\u180ec", ["a", "\u200b", "b", "\u180e", "c"]),  # which look like spaces and are none
     ("gpt-2", "🙂🙂 €", ["🙂🙂", " €"]),
     ("gpt-2", "a\x1cb\x85c", ["a", "\x1c", "b", "\x85", "c"]),

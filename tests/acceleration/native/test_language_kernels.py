@@ -179,6 +179,10 @@ CASES: dict[str, tuple[dict[str, Any], int]] = {
         {"batch": 2, "held": [60, 70], "t": 5, "window": 9, "sinks": 3, "dropped": [40, 48], "page": 8},
         2,
     ),
+    "dropped up to what is seen": (
+        {"held": [56], "t": 1, "window": 9, "sinks": 3, "dropped": [40], "page": 8},
+        1,
+    ),
     "dropped without sinks": ({"held": [61], "t": 3, "window": 9, "dropped": [48], "page": 16}, 1),
     "sinks of several pages": (
         {"held": [60], "t": 3, "window": 6, "sinks": 9, "dropped": [40], "page": 4, "d": 16},

@@ -43,7 +43,8 @@ def quantize_blocks(low: Lowering, call: Call) -> bool:
     read = matrix(dense(low, call.inputs[0]), BLOCK)
     codes, scale, sums = (low.new(v) for v in call.outputs)
     beside = [place.seen_through(Reshape((read.shape[0],))) for place in (scale, sums)]
-    assert beside[0] is not None and beside[1] is not None, "a dense place takes any shape"
+    assert beside[0] is not None, "a dense place takes any shape"
+    assert beside[1] is not None, "a dense place takes any shape"
     low.add(QuantizeEachBlock(read, [matrix(codes, BLOCK), beside[0], beside[1]], [call]))
     return True
 
