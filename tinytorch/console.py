@@ -231,8 +231,8 @@ class Console:
         sys.stdout.flush()
 
     def stream(self, text: str) -> None:
-        """Write a piece of a result, which goes on where it ends."""
-        sys.stdout.write(text if self.unicode else plain(text, _encoding(sys.stdout)))
+        """Write a piece of a text that is not ours, which goes on where it ends: all that can be shown stays."""
+        sys.stdout.write("".join(sign if _holds(sign) else plain(sign, _encoding(sys.stdout)) for sign in text))
         sys.stdout.flush()
 
     def notice(self, text: str) -> None:
@@ -284,6 +284,15 @@ class Console:
 
 def _encoding(stream: TextIO) -> str:
     return getattr(stream, "encoding", None) or "ascii"
+
+
+def _holds(text: str) -> bool:
+    """Whether standard output can take a text as it is."""
+    try:
+        text.encode(_encoding(sys.stdout))
+    except (UnicodeError, LookupError):
+        return False
+    return True
 
 
 def _terminal(stream: TextIO) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -345,6 +347,17 @@ for piece in ("a \\u2192 b", ", ", "\\u00e9\\u4e2d", "\\u2026\\n"):
 )
 def test_pieces_are_plain_where_a_terminal_needs_it(encoding: str, expected: str) -> None:
     assert in_terminal(PIECES, PYTHONIOENCODING=encoding).splitlines() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "expected"),
+    [("utf-8", "a \u2192 b, \u00e9\u4e2d\u2026"), ("latin-1", "a -> b, \u00e9?..."), ("ascii", "a -> b, ??...")],
+)
+def test_a_pipe_gets_the_text_of_a_model_as_it_is(encoding: str, expected: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PIECES], capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding}
+    )
+    assert done.stdout.decode(encoding).splitlines() == [expected]
 
 
 def test_each_piece_is_there_at_once_and_goes_on_where_the_last_ended(

@@ -173,9 +173,7 @@ class Decoder:
             with evaluating(self.model), grad_mode(False):
                 logits = self.model(from_numpy(piece), self.cache)._array
         except BaseException:
-            self.cache.truncate(
-                self.cache.lengths.tolist()
-            )  # what some layers hold already and others do not
+            self.cache.truncate(self.cache.lengths.tolist())  # what some layers hold already is forgotten
             raise
         return logits if every else logits[np.arange(len(piece)), np.minimum(last, piece.shape[1] - 1)]  # type: ignore[no-any-return]
 
