@@ -231,8 +231,9 @@ class Console:
         sys.stdout.flush()
 
     def stream(self, text: str) -> None:
-        """Write a piece of a text that is not ours, which goes on where it ends: all that can be shown stays."""
-        sys.stdout.write("".join(sign if _holds(sign) else plain(sign, _encoding(sys.stdout)) for sign in text))
+        """Write a piece of a text that is not ours, which goes on where it ends: what can be shown stays."""
+        encoding = _encoding(sys.stdout)
+        sys.stdout.write("".join(sign if _holds(sign, encoding) else plain(sign, encoding) for sign in text))
         sys.stdout.flush()
 
     def notice(self, text: str) -> None:
@@ -286,10 +287,10 @@ def _encoding(stream: TextIO) -> str:
     return getattr(stream, "encoding", None) or "ascii"
 
 
-def _holds(text: str) -> bool:
-    """Whether standard output can take a text as it is."""
+def _holds(text: str, encoding: str) -> bool:
+    """Whether an encoding has all signs of a text."""
     try:
-        text.encode(_encoding(sys.stdout))
+        text.encode(encoding)
     except (UnicodeError, LookupError):
         return False
     return True

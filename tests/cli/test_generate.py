@@ -351,7 +351,11 @@ def test_pieces_are_plain_where_a_terminal_needs_it(encoding: str, expected: str
 
 @pytest.mark.parametrize(
     ("encoding", "expected"),
-    [("utf-8", "a \u2192 b, \u00e9\u4e2d\u2026"), ("latin-1", "a -> b, \u00e9?..."), ("ascii", "a -> b, ??...")],
+    [
+        ("utf-8", "a \u2192 b, \u00e9\u4e2d\u2026"),
+        ("latin-1", "a -> b, \u00e9?..."),
+        ("ascii", "a -> b, ??..."),
+    ],
 )
 def test_a_pipe_gets_the_text_of_a_model_as_it_is(encoding: str, expected: str) -> None:
     done = subprocess.run(

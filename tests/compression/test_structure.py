@@ -23,6 +23,7 @@ from tinytorch.compression.structure import shrink
 from tinytorch.errors import CheckpointError, CompressionError
 from tinytorch.models import CNN, GPT, MLP, load_weights, save_weights
 from tinytorch.nn import functional as F  # noqa: N812
+from tinytorch.nn.attention import grouped_attention
 from tinytorch.ops.shape import concat
 from tinytorch.tensor import from_numpy
 from tinytorch.training.language import next_token_loss
@@ -183,11 +184,16 @@ def test_a_cache_of_keys_and_values_takes_heads_that_are_left() -> None:
         def length(self) -> int:
             return self.kept[0][0].shape[2] if self.kept else 0
 
-        def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        def positions(self, t: int) -> Tensor:
+            return from_numpy(np.arange(self.length, self.length + t)[None])
+
+        def attend(
+            self, layer: int, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = True
+        ) -> Tensor:
             if layer in self.kept:
                 k, v = (concat([a, b], 2) for a, b in zip(self.kept[layer], (k, v), strict=True))
             self.kept[layer] = k, v
-            return k, v
+            return grouped_attention(q, k, v, mask, causal)
 
     model, (tokens,) = small("gpt")
     less, cache = remove(model, (tokens,), {"blocks.0.attn": [1], "wte": [3]}), Cache()

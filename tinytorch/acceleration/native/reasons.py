@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tinytorch.acceleration.fused import parts
 from tinytorch.acceleration.graph import Call, Graph, describe
 from tinytorch.acceleration.native.kernels.attention import AttentionGradHeads, AttentionHeads
+from tinytorch.acceleration.native.kernels.blocks import BlockGemm
 from tinytorch.acceleration.native.kernels.codes import QuantizeEachRow
 from tinytorch.acceleration.native.kernels.convolution import Convolve
 from tinytorch.acceleration.native.kernels.gemm import Gemm
@@ -45,7 +46,7 @@ def reason(kernel: Kernel) -> str:
     """Why these calls are one kernel; "" where there is one call and nothing to say."""
     if isinstance(kernel, Convolve | Winograd):
         return _epilogue(kernel, "convolution")
-    if isinstance(kernel, Gemm | Codes | SparseProduct):
+    if isinstance(kernel, Gemm | Codes | SparseProduct | BlockGemm):
         return _epilogue(kernel, "product")
     if isinstance(kernel, Reduce) and kernel.body.calls:
         return (
@@ -60,7 +61,7 @@ def reason(kernel: Kernel) -> str:
     return _ROWS.get(type(kernel), "")
 
 
-def _epilogue(kernel: Gemm | Codes | SparseProduct | Convolve | Winograd, what: str) -> str:
+def _epilogue(kernel: Gemm | Codes | SparseProduct | BlockGemm | Convolve | Winograd, what: str) -> str:
     """Why what follows a product is part of it."""
     pooled = any(isinstance(one.op, MaxPool2d) for call in kernel.calls for one in parts(call))
     if not kernel.body.calls and not pooled:
