@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinytorch.caching.decoder import Decoder
-from tinytorch.caching.sampling import Sampling, pick
+from tinytorch.caching.sampling import Sampling, likeliest, pick
 from tinytorch.errors import GenerationError
 from tinytorch.ops.spec import Array
 
@@ -102,7 +102,7 @@ class Speculation:
             logits = self.draft.check(waiting)[-1]
             if not sampling.greedy:
                 drafts.append(sampling.probabilities(logits))
-            proposed.append(int(np.argmax(logits)) if sampling.greedy else pick(drafts[-1], rng.random()))
+            proposed.append(likeliest(logits) if sampling.greedy else pick(drafts[-1], rng.random()))
             waiting = proposed[-1:]
         return proposed, drafts
 

@@ -410,13 +410,9 @@ def _(op: BlockLookup, w: Spec, ids: Spec) -> int:
     return 16 * PANEL * ids.size * w.shape[1] * BLOCK
 
 
-@scratch_bytes.register
-def _(op: Rotary, x: Spec, cos: Spec, *rest: Spec) -> int:
-    return 4 * x.nbytes
-
-
-@scratch_bytes.register
-def _(op: QuantizeBlocks, x: Spec) -> int:
+@scratch_bytes.register(Rotary)
+@scratch_bytes.register(QuantizeBlocks)
+def _(op: Op, x: Spec, *rest: Spec) -> int:
     return 4 * x.nbytes
 
 

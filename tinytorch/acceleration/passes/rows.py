@@ -37,70 +37,61 @@ def take_early(graph: Graph) -> Graph:
     ['matmul', 'take', 'matmul']
     """
     graph = graph.with_calls(graph.calls)
-    makers, calls, names = graph.makers(), list[Call](), dict[int, int]()
-    known: dict[tuple[int, int], int] = {}
+    rows, names = _Rows(graph), dict[int, int]()
     for call in graph.calls:
         moved = None
         if type(call.op) is Take and graph.specs[call.inputs[1]].ndim == 1:
-            moved = _picked(graph, makers, known, calls, call, call.inputs[0])
+            moved = rows.of_result(call, call.inputs[0])
         if moved is None:
-            calls.append(call)
+            rows.calls.append(call)
         else:
             names[call.outputs[0]] = moved
-    return graph.renamed(calls, names)
+    return graph.renamed(rows.calls, names)
 
 
-def _picked(
-    graph: Graph,
-    makers: dict[int, int],
-    known: dict[tuple[int, int], int],
-    calls: list[Call],
-    take: Call,
-    value: int,
-) -> int | None:
-    """The picked rows of a value, computed from picked rows of what makes it; None where that is no gain."""
-    root = _behind_reshapes(graph, makers, value)
-    maker = graph.calls[makers[root]] if root in makers else None
-    if maker is None or type(maker.op) not in _CARRIES or type(maker.op).__name__ in rules:
-        return None
-    carried = _CARRIES[type(maker.op)]
-    weights = isinstance(maker.op, blocks.BlockLinear)  # which lie in panels, and are no matrix
-    matrices = [maker.inputs[i] for i in carried] if weights else maker.inputs
-    if any(graph.specs[v].ndim != 2 for v in (value, *matrices)):  # else what is picked would be no rows
-        return None
-    inputs = list(maker.inputs)
-    for i in carried:
-        inputs[i] = _rows(graph, makers, known, calls, take, maker.inputs[i])
-    count = graph.specs[take.inputs[1]].shape[0]
-    made = {
-        v: graph.new_value(Spec((count, *graph.specs[v].shape[1:]), graph.specs[v].dtype))
-        for v in maker.outputs
-    }
-    calls.append(replace(maker, inputs=tuple(inputs), outputs=tuple(made.values())))
-    known.update({(v, take.inputs[1]): new for v, new in made.items()})
-    return made[root]
+class _Rows:
+    """The calls of a graph as they become, and what is picked of which value so far."""
 
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.makers, self.calls = graph, graph.makers(), list[Call]()
+        self.known: dict[tuple[int, int], int] = {}
 
-def _rows(
-    graph: Graph,
-    makers: dict[int, int],
-    known: dict[tuple[int, int], int],
-    calls: list[Call],
-    take: Call,
-    value: int,
-) -> int:
-    """The picked rows of an operand: computed so, or taken out of it."""
-    ids = take.inputs[1]
-    root = _behind_reshapes(graph, makers, value)
-    if (root, ids) in known:
-        return known[root, ids]
-    found = _picked(graph, makers, known, calls, take, value)
-    if found is None:
-        spec = graph.specs[value]
-        found = graph.new_value(Spec((graph.specs[ids].shape[0], *spec.shape[1:]), spec.dtype))
-        calls.append(replace(take, inputs=(value, ids), outputs=(found,)))
-        known[root, ids] = found
-    return found
+    def of_result(self, take: Call, value: int) -> int | None:
+        """The picked rows of a value, from picked rows of what makes it; None where that is no gain."""
+        graph, root = self.graph, _behind_reshapes(self.graph, self.makers, value)
+        maker = graph.calls[self.makers[root]] if root in self.makers else None
+        if maker is None or type(maker.op) not in _CARRIES or type(maker.op).__name__ in rules:
+            return None
+        carried = _CARRIES[type(maker.op)]
+        weights = isinstance(maker.op, blocks.BlockLinear)  # which lie in panels, and are no matrix
+        matrices = [maker.inputs[i] for i in carried] if weights else maker.inputs
+        if any(graph.specs[v].ndim != 2 for v in (value, *matrices)):  # else what is picked would be no rows
+            return None
+        inputs = list(maker.inputs)
+        for i in carried:
+            inputs[i] = self.of_operand(take, maker.inputs[i])
+        made = {v: self._new(take, v) for v in maker.outputs}
+        self.calls.append(replace(maker, inputs=tuple(inputs), outputs=tuple(made.values())))
+        self.known.update({(v, take.inputs[1]): new for v, new in made.items()})
+        return made[root]
+
+    def of_operand(self, take: Call, value: int) -> int:
+        """The picked rows of an operand: computed so, or taken out of it."""
+        ids = take.inputs[1]
+        root = _behind_reshapes(self.graph, self.makers, value)
+        if (root, ids) in self.known:
+            return self.known[root, ids]
+        found = self.of_result(take, value)
+        if found is None:
+            found = self._new(take, value)
+            self.calls.append(replace(take, inputs=(value, ids), outputs=(found,)))
+            self.known[root, ids] = found
+        return found
+
+    def _new(self, take: Call, value: int) -> int:
+        """A value for the picked rows of another."""
+        spec, count = self.graph.specs[value], self.graph.specs[take.inputs[1]].shape[0]
+        return self.graph.new_value(Spec((count, *spec.shape[1:]), spec.dtype))
 
 
 def _behind_reshapes(graph: Graph, makers: dict[int, int], value: int) -> int:
