@@ -12,7 +12,7 @@ vector as its block.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +21,6 @@ from tinytorch.ops.attention import attention_weights
 from tinytorch.ops.base import Op, Sample
 from tinytorch.ops.softmax import COST
 from tinytorch.ops.spec import Array, Spec, float32, float64, int8, int64
-
-if TYPE_CHECKING:
-    pass
 
 BIAS = 127
 """What is added to an exponent so that it is a number from 0 to 255."""

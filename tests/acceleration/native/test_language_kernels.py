@@ -250,7 +250,8 @@ def test_attention_to_pages_of_any_size(
 @pytest.mark.parametrize("many", [True, False])
 def test_either_number_of_registers(many: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_kernels, "many_registers", lambda: many)
-    assert page_kernels.vectors_for(1, 64) == (8 if many else 4)
+    assert page_kernels.lanes_for(64) == (16 if many else 8)
+    assert page_kernels.vectors_for(6, 64) == (4 if many else 2)
     cached = Cached("float16", d=64, page=64, held=[100], t=7)
     q = queries(cached, 3)
     close(attend(cached, q)[0], expected_attention(cached, q))
