@@ -107,14 +107,11 @@ def _process(rounds: int) -> None:
 
 def _draft(rounds: int) -> None:
     found = drafted.measure(rounds)
-    row = [
-        f"{found.parameters:,} weights, {drafted.AHEAD} ahead",
-        *_times(found.ratio),
-        *judged(found.ratio, 1.3, None),
-    ]
-    console.table("Speculative decoding, the GPT that ships: plain time / drafted time", COLUMNS, [row])
-    same = "the same texts" if found.same else "OTHER TEXTS"
-    console.say(f"{same}; {100 * found.accepted:.0f} % of the draft's tokens stayed")
+    rows = [[one.draft, *_times(one.ratio), *judged(one.ratio, 1.3, None)] for one in found]
+    console.table("Speculative decoding, the GPT that ships: plain time / drafted time", COLUMNS, rows)
+    for one in found:
+        same = "the same texts" if one.same else "OTHER TEXTS"
+        console.say(f"{one.draft}: {same}; {100 * one.accepted:.0f} % of the draft's tokens stayed")
 
 
 def _tools(rounds: int) -> None:

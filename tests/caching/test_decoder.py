@@ -16,8 +16,9 @@ from tinytorch import use_backend
 from tinytorch.acceleration.graph import Graph
 from tinytorch.acceleration.runner import Interpreted
 from tinytorch.caching import Decoder, traced
+from tinytorch.data import load
 from tinytorch.errors import CacheError, GenerationError
-from tinytorch.models import BERT, GPT, MLP
+from tinytorch.models import BERT, GPT, MLP, load_pretrained
 from tinytorch.nn import Dropout
 from tinytorch.ops.context import OpEvent, keep_rules, observe, rules, without_rules
 from tinytorch.ops.spec import Array
@@ -79,6 +80,16 @@ def test_token_by_token(name: str, compiled: bool) -> None:
     for i, token in enumerate(ids):
         close(decoder.feed([[token]])[0], expected[i])
     assert decoder.room == 0
+
+
+@COMPILED
+def test_a_trained_model_token_by_token(compiled: bool) -> None:
+    """Its attention is sharp and its logits are large, as those of random weights are not."""
+    model = load_pretrained("gpt")
+    ids = np.frombuffer(load("pydocs", "test").text, np.uint8)[4000 : 4000 + model.context].tolist()
+    expected, decoder = logits_of(model, ids), Decoder(model, compiled=compiled)
+    close(fed(decoder, ids, [1], every=True)[0], expected)
+    assert np.abs(expected).max() > 10
 
 
 @FIXED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -13,10 +14,12 @@ from hypothesis import strategies as st
 
 from tests.caching.small import gpt, llama, logits_of, text
 from tinytorch.caching import Decoder, generate
+from tinytorch.caching.drafts import ModelDraft, NGramDraft
 from tinytorch.caching.sampling import Sampling
 from tinytorch.caching.speculative import Speculation, accept
 from tinytorch.errors import GenerationError
 from tinytorch.ops.spec import Array
+from tinytorch.text.ngram import NGram
 
 PARTS = 60
 
@@ -197,10 +200,11 @@ def test_compiled() -> None:
 
 def test_all_tokens_of_the_model_itself_stay_and_each_round_gives_one_more() -> None:
     decoder, draft = (Decoder(MODEL, compiled=False, page=8) for _ in range(2))
-    speculation = Speculation(decoder, draft, 3)
+    proposing = ModelDraft(draft)
+    speculation = Speculation(decoder, proposing, 3)
     prompt, one, rng = text(2, 5), Sampling(0), np.random.default_rng(0)
     token = int(np.argmax(decoder.start([prompt])[0]))
-    speculation.start(prompt, token)
+    proposing.start(prompt, token)
     ids, sizes = [*prompt, token], []
     while decoder.room:
         assert decoder.cache.length == len(ids) - 1
@@ -210,7 +214,7 @@ def test_all_tokens_of_the_model_itself_stay_and_each_round_gives_one_more() -> 
         sizes.append(len(tokens))
         expected = logits_of(MODEL, ids[:48])
         np.testing.assert_allclose(rows, expected[len(ids) - len(tokens) - 1 : len(ids) - 1], atol=1e-4)
-        assert draft.cache.length + len(speculation._waiting) == len(ids)
+        assert draft.cache.length + len(proposing._waiting) == len(ids)
     assert sizes[:10] == [4] * 10
     assert sum(sizes) + 5 == 48
     assert speculation.rate == 1.0
@@ -254,15 +258,88 @@ def nearly_of(model: Any) -> Any:
 def test_a_draft_with_a_window_is_refused() -> None:
     draft = Decoder(MODEL, 40, window=12, page=4, compiled=False)
     with pytest.raises(GenerationError, match="a draft has no window"):
-        Speculation(Decoder(MODEL, compiled=False), draft)
+        ModelDraft(draft)
 
 
 def test_other_vocabularies_batches_and_nothing_ahead_are_refused() -> None:
     decoder = Decoder(MODEL, compiled=False, page=8)
     with pytest.raises(GenerationError, match="vocabularies of 40 and 41 ids"):
-        Speculation(decoder, Decoder(gpt(vocab_size=41), compiled=False))
-    for wrong in ((decoder, Decoder(MODEL, batch=2)), (Decoder(MODEL, batch=2), decoder)):
-        with pytest.raises(GenerationError, match="one sequence at a time"):
-            Speculation(*wrong)
+        Speculation(decoder, ModelDraft(Decoder(gpt(vocab_size=41), compiled=False)))
+    with pytest.raises(GenerationError, match="vocabularies of 40 and 256 ids"):
+        generate(decoder, [1, 2], 3, tokenizer=NoText(), draft=NGram(b"abc", 2))
+    with pytest.raises(GenerationError, match="a draft of 2 sequences"):
+        ModelDraft(Decoder(MODEL, batch=2))
+    with pytest.raises(GenerationError, match="one sequence at a time"):
+        Speculation(Decoder(MODEL, batch=2), ModelDraft(decoder))
     with pytest.raises(GenerationError, match="at least one token ahead"):
-        Speculation(decoder, decoder, 0)
+        Speculation(decoder, ModelDraft(decoder), 0)
+
+
+# ---------------------------------------------------------------- an n-gram as draft
+
+
+@given(
+    prompt=st.binary(min_size=1, max_size=20),
+    seen=st.binary(max_size=200),
+    order=st.integers(1, 4),
+    ahead=st.integers(1, 5),
+)
+@settings(max_examples=15)
+def test_an_n_gram_changes_no_greedy_text(prompt: bytes, seen: bytes, order: int, ahead: int) -> None:
+    decoder = of_bytes()
+    plain = generate(decoder, prompt, 60, temperature=0)
+    for text_seen in (seen, prompt + bytes(plain.ids)):
+        drafted = generate(decoder, prompt, 60, temperature=0, draft=NGram(text_seen, order), ahead=ahead)
+        assert drafted.ids == plain.ids
+
+
+@functools.cache
+def of_bytes() -> Decoder:
+    return Decoder(gpt(6, vocab_size=256, context=48), compiled=False, page=8)
+
+
+def test_an_n_gram_of_the_text_itself_is_nearly_always_right() -> None:
+    decoder = of_bytes()
+    plain = generate(decoder, b"once", 40, temperature=0)
+    whole = b"once" + bytes(plain.ids)
+    found = generate(decoder, b"once", 40, temperature=0, draft=NGram(whole, 8), ahead=3)
+    unique = len({whole[i : i + 7] for i in range(len(whole) - 7)}) == len(whole) - 7
+    assert found.accepted == 1.0 if unique else found.accepted > 0.8
+
+
+def test_an_n_gram_proposes_what_followed_behind_all_that_was_kept() -> None:
+    draft, one, rng = NGramDraft(NGram(b"abcdabcdabcd", 3)), Sampling(0), np.random.default_rng(0)
+    draft.start(list(b"ab"), ord("c"))
+    assert bytes(draft.propose(3, one, rng)[0]) == b"dab"
+    draft.settle(list(b"dab"), 2, ord("b"))  # two stayed, and the third was replaced by itself
+    assert bytes(draft.propose(2, one, rng)[0]) == b"cd"
+    draft.settle(list(b"cd"), 0, ord("d"))
+    assert bytes(draft.propose(1, one, rng)[0]) == b"a"
+    proposed, probabilities = draft.propose(2, Sampling(0.7), rng)
+    assert [int(p.argmax()) for p in probabilities] == proposed
+    assert all(p.sum() == p.max() == 1 for p in probabilities)
+    assert draft.propose(0, one, rng)[0] == []
+
+
+def test_drawn_text_has_the_distribution_of_the_model_behind_an_n_gram() -> None:
+    """Two bytes, of which the model likes a few; what an n-gram proposes has probability 1 there."""
+    model = gpt(4, vocab_size=256, context=8, layers=1)
+    decoder, settings = Decoder(model, compiled=False, page=8), {"temperature": 1.0, "top_k": 3}
+    one = Sampling(1.0, top_k=3)
+    first = one.probabilities(logits_of(model, [1, 3])[-1])
+    joint = np.array(
+        [
+            p * one.probabilities(logits_of(model, [1, 3, i])[-1]) if p else np.zeros(256)
+            for i, p in enumerate(first)
+        ]
+    )
+    best = int(first.argsort()[-2])
+    ngram = NGram(bytes([3, best, best, best]), 2)
+    counts = np.zeros((256, 256))
+    for seed in range(600):
+        found = generate(decoder, [1, 3], 2, seed=seed, draft=ngram, ahead=2, **settings)
+        counts[tuple(found.ids)] += 1
+    assert counts[joint == 0].sum() == 0
+    expected = joint[joint > 0] * counts.sum()
+    chi = ((counts[joint > 0] - expected) ** 2 / expected).sum()
+    assert chi < 30, chi  # of 8 degrees of freedom, about one in five thousand

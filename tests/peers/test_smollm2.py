@@ -49,6 +49,12 @@ def language(path: Path) -> Language:
 
 
 @pytest.fixture(scope="module")
+def expanded(path: Path) -> Language:
+    """The model with weights in float32."""
+    return load_language(path, expand=True)
+
+
+@pytest.fixture(scope="module")
 def server(path: Path) -> xllamacpp.Server:
     """llama.cpp with one thread."""
     settings = xllamacpp.CommonParams()
@@ -154,6 +160,13 @@ def test_both_go_on_alike(language: Language, server: xllamacpp.Server) -> None:
         assert completed(server, prompt, 2)["choices"][0]["text"] == " Paris."
 
 
+def log_probabilities(scores: Array, following: list[int]) -> Array:
+    """Of each next token, in float64."""
+    wide = scores - scores.max(-1, keepdims=True).astype(np.float64)
+    found: Array = wide[np.arange(len(wide)), following] - np.log(np.exp(wide).sum(-1))
+    return found
+
+
 def forced(server: xllamacpp.Server, ids: list[int]) -> tuple[Array, Array, Array]:
     """Of llama.cpp, for each token but the first: its log-probability, the best token and its margin."""
     found = []
@@ -179,9 +192,7 @@ def test_perplexity_and_likeliest_tokens(language: Language, server: xllamacpp.S
     assert len(ids) == FORCED + 1
     theirs, their_best, their_margins = forced(server, ids)
     scores = Decoder(language.model, FORCED + 64).feed([ids[:-1]], every=True)[0].astype(np.float64)
-    largest = scores.max(-1, keepdims=True)
-    logprobs = scores - largest - np.log(np.exp(scores - largest).sum(-1, keepdims=True))
-    ours = logprobs[np.arange(FORCED), ids[1:]]
+    ours = log_probabilities(scores, ids[1:])
     error = (ours - theirs).std() / FORCED**0.5  # of the mean, from token to token
     assert error < 5e-3
     assert abs((ours - theirs).mean()) <= max(5e-3, 3 * error)
@@ -192,13 +203,12 @@ def test_perplexity_and_likeliest_tokens(language: Language, server: xllamacpp.S
     assert np.array_equal(scores.argmax(-1)[clear], their_best[clear])
 
 
-def test_float32_logits_are_those_of_the_weights(path: Path) -> None:
+def test_float32_logits_are_those_of_the_weights(path: Path, expanded: Language) -> None:
     """With weights expanded nothing is chaotic: every logit is that of a float64 evaluation."""
-    language = load_language(path, expand=True)
-    model = language.model
+    model = expanded.model
     assert isinstance(model, Llama)
     assert model.num_parameters() == SMOLLM2.parameters
-    ids = language.tokenizer.encode(pydocs()[:400]).tolist()[:32]
+    ids = expanded.tokenizer.encode(pydocs()[:400]).tolist()[:32]
     assert len(ids) == 32
     with GGUF(path) as file:
         weights = {name: file.array(info) for name, info in file.tensors.items()}
@@ -206,3 +216,14 @@ def test_float32_logits_are_those_of_the_weights(path: Path) -> None:
     found = Decoder(model, 64, "float32").feed([ids], every=True)[0]
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() <= 1e-3
+
+
+def test_an_int8_cache_costs_at_most_a_hundredth_of_a_nat(expanded: Language) -> None:
+    """Heads of 64, 30 layers, and a text long enough for errors of keys and values to add up."""
+    ids = expanded.tokenizer.encode(pydocs()[:4000]).tolist()[: FORCED // 2 + 1]
+    assert len(ids) == FORCED // 2 + 1
+    losses = {}
+    for dtype in ("float32", "int8"):
+        scores = Decoder(expanded.model, FORCED, dtype).feed([ids[:-1]], every=True)[0]
+        losses[dtype] = -log_probabilities(scores, ids[1:]).mean()
+    assert abs(losses["int8"] - losses["float32"]) <= 0.01

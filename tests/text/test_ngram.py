@@ -67,6 +67,18 @@ def test_distribution_sums_to_one_and_agrees_with_probabilities(train, context, 
         assert model.probabilities(context + bytes([byte]))[-1] == pytest.approx(p[byte], rel=1e-12)
 
 
+@given(st.binary(max_size=60), st.binary(max_size=9), st.integers(1, 8))
+def test_the_likeliest_byte_is_what_followed_most_often(train, context, order):
+    expected = 0
+    for length in range(min(order - 1, len(context)), -1, -1):
+        end = context[len(context) - length :]
+        after = [train[i + length] for i in range(len(train) - length) if train[i : i + length] == end]
+        if after:
+            expected = min(after, key=lambda byte: (-after.count(byte), byte))
+            break
+    assert NGram(train, order).likeliest(context) == expected
+
+
 def test_hand_computed():
     # "aab" has c(a) = 2, N = 3, T = 2, so P(a) = (2 + 2/256) / 5; after a come a and b once each, T = 2.
     one = (2 + 2 / 256) / 5

@@ -116,7 +116,7 @@ class Decoder:
         self._require_rows(tokens, "feed")
         t = tokens.shape[1]
         counts = np.full(len(tokens), t) if lengths is None else np.asarray(lengths, np.int64)
-        if counts.shape != tokens.shape[:1] or counts.min() < 1 or counts.max() > t:
+        if lengths is not None and (counts.shape != tokens.shape[:1] or counts.min() < 1 or counts.max() > t):
             raise GenerationError(
                 f"feed: lengths {lengths} of ids {tokens.shape}; expected 1 to {t} for each"
             )
@@ -159,13 +159,13 @@ class Decoder:
         return found
 
     def _pass(self, piece: Array, size: int, counts: Array, every: bool) -> Array:
-        last = np.clip(counts - 1, 0, size - 1)
+        last = np.minimum(np.maximum(counts - 1, 0), size - 1)
         program = self.program(size, every)
         if program is None:
             return self._eager(piece, last, every)
-        full = np.zeros((len(piece), size), np.int64)
-        full[:, : piece.shape[1]] = piece
-        return program.run(self.cache, full, last)
+        if piece.shape[1] < size:
+            piece = np.pad(piece, ((0, 0), (0, size - piece.shape[1])))
+        return program.run(self.cache, np.ascontiguousarray(piece), last)
 
     def _eager(self, piece: Array, last: Array, every: bool) -> Array:
         """A pass op by op, in evaluation mode."""

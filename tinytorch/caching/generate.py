@@ -11,12 +11,14 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from tinytorch.caching.decoder import Decoder, heads_of
+from tinytorch.caching.drafts import Draft, as_draft
 from tinytorch.caching.sampling import Sampling, log_probability
 from tinytorch.caching.speculative import Speculation
 from tinytorch.caching.stopping import TextSoFar
 from tinytorch.errors import GenerationError
 from tinytorch.nn.module import Module
 from tinytorch.ops.spec import Array
+from tinytorch.text.ngram import NGram
 
 Prompt: TypeAlias = "str | bytes | Sequence[int]"
 
@@ -82,21 +84,21 @@ def generate(
     *,
     tokenizer: Tokenizer | None = None,
     ends: Sequence[int] = (),
-    draft: Module | Decoder | None = None,
+    draft: Module | Decoder | NGram | None = None,
     ahead: int = 4,
     logprobs: bool = False,
     interruptible: bool = False,
 ) -> Any:
     """A Generation for a prompt, or a list of them for a list of prompts, which run as one batch.
 
-    `prompt`: text, bytes, or ids. `max_new_tokens`: at most so many, and no more than the cache has room
-    for. `seed`: of the random numbers, by default a fresh one; sequence b of a batch draws from seed + b, so
-    that it gets what it would alone. `stop`: strings at which the text ends, wherever tokens have their
-    borders. `stream`: called with each piece of text once it is sure. `ends`: ids that end a text. `draft`:
-    a small model of the same vocabulary that proposes `ahead` tokens at a time; the text is that of the
-    model alone. `interruptible`: Ctrl-C ends the text, which is returned as far as it came. A Decoder in
-    place of the model keeps cache and programs for the next call. Raises GenerationError for empty or too
-    long prompts and settings out of range.
+    `prompt`: text, bytes, or ids. `max_new_tokens`: at most so many, and no more than the cache has room for.
+    `seed`: of the random numbers, by default a fresh one; sequence b of a batch draws from seed + b, so that
+    it gets what it would alone. `stop`: strings at which the text ends, wherever tokens have their borders.
+    `stream`: called with each piece of text once it is sure. `ends`: ids that end a text. `draft`: a small
+    model of the same vocabulary, or an n-gram where ids are bytes, that proposes `ahead` tokens at a time;
+    the text is that of the model alone. `interruptible`: Ctrl-C ends the text, which is returned as far as it
+    came. A Decoder in place of the model keeps cache and programs for the next call. Raises GenerationError
+    for empty or too long prompts and settings out of range.
 
     >>> from tinytorch.models import GPT
     >>> model = GPT(vocab_size=256, context=32, width=16, layers=1, heads=2)
@@ -121,7 +123,7 @@ def generate(
         if draft is None:
             run.plain()
         else:
-            run.speculate(draft if isinstance(draft, Decoder) else Decoder(draft), ahead)
+            run.speculate(as_draft(draft), ahead)
         run.flush()
     except KeyboardInterrupt:
         if not interruptible:
@@ -197,12 +199,12 @@ class Run:
                 break
             logits = self.decoder.feed(np.array(last)[:, None])
 
-    def speculate(self, draft: Decoder, ahead: int) -> None:
+    def speculate(self, draft: Draft, ahead: int) -> None:
         """As `plain`, with a draft that proposes tokens."""
         speculation = Speculation(self.decoder, draft, ahead)
         logits = self._prefill()
         token = self.sampling.draw(logits[0], self.rngs[0])
-        speculation.start(self.prompts[0], token)
+        draft.start(self.prompts[0], token)
         self.begun = time.perf_counter()
         if self.going[0]:
             self._take(0, token, logits[0])

@@ -76,7 +76,7 @@ class KVCache:
     @property
     def length(self) -> int:
         """Positions that every layer holds, of the longest sequence."""
-        return int(self.lengths.max())
+        return int(max(self.lengths.tolist()))
 
     @property
     def nbytes(self) -> int:
@@ -97,7 +97,7 @@ class KVCache:
     @property
     def room(self) -> int:
         """How many more positions fit into the longest sequence before it is full, or must slide."""
-        return int(self.capacity - (self.lengths - self.dropped).max())
+        return self.capacity - int(max((self.lengths - self.dropped).tolist()))
 
     def positions(self, t: int) -> Tensor:
         """The positions of the next t tokens: int64 (batch, t)."""
@@ -208,8 +208,8 @@ class KVCache:
             start = int(self.lengths[b] - self.dropped[b] - gone[b])
             end = pool.pages_for(start + t)
             written = rest[start // self.page : end]
-            needed += max(end - len(rest), 0) + int((pool.users[written] > 1).sum())
-            needed -= int((pool.users[dropped] == 1).sum())
+            needed += max(end - len(rest), 0) + sum(int(pool.users[n]) > 1 for n in written)
+            needed -= sum(int(pool.users[n]) == 1 for n in dropped)
         return needed
 
     def _to_drop(self) -> Array:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinytorch.caching.decoder import Decoder
-from tinytorch.caching.sampling import Sampling, likeliest, pick
+from tinytorch.caching.drafts import Draft
+from tinytorch.caching.sampling import Sampling, pick
 from tinytorch.errors import GenerationError
 from tinytorch.ops.spec import Array
 
@@ -49,62 +50,33 @@ def accept(
 class Speculation:
     """A draft beside a decoder: each round proposes `ahead` tokens and has them checked.
 
-    Both models must have the same vocabulary, and the draft no window; raises GenerationError for others and
-    for batches.
+    Both must have the same vocabulary; raises GenerationError for others and for batches.
     """
 
-    def __init__(self, decoder: Decoder, draft: Decoder, ahead: int = 4) -> None:
-        sizes = [int(d.model.vocab_size) for d in (decoder, draft)]  # type: ignore[attr-defined]
-        if sizes[0] != sizes[1]:
-            raise GenerationError(f"speculative decoding: vocabularies of {sizes[0]} and {sizes[1]} ids")
-        if decoder.cache.batch != 1 or draft.cache.batch != 1 or ahead < 1:
+    def __init__(self, decoder: Decoder, draft: Draft, ahead: int = 4) -> None:
+        size = int(decoder.model.vocab_size)  # type: ignore[attr-defined]
+        if size != draft.vocab_size:
+            raise GenerationError(f"speculative decoding: vocabularies of {size} and {draft.vocab_size} ids")
+        if decoder.cache.batch != 1 or ahead < 1:
             raise GenerationError(
                 "speculative decoding: one sequence at a time, and at least one token ahead"
             )
-        if draft.cache.window:  # it goes back by several tokens, which may be to what was dropped
-            raise GenerationError("speculative decoding: a draft has no window")
         self.decoder, self.draft, self.ahead = decoder, draft, ahead
         self.proposed = self.accepted = 0
         """Tokens so far."""
 
-    def start(self, prompt: Sequence[int], token: int) -> None:
-        """Have the draft read a prompt; `token` is the one that follows it."""
-        self.draft.start([prompt])
-        self._waiting = [token]
-        """Tokens that the draft has not read yet."""
-
     def round(self, token: int, sampling: Sampling, rng: np.random.Generator) -> tuple[list[int], Array]:
         """The tokens that follow `token`, which the model has not read yet, and the logits of each."""
-        ahead = min(self.ahead, self.decoder.room - 1, self.draft.room - len(self._waiting))
-        proposed, drafts = self._propose(max(ahead, 0), sampling, rng)
+        proposed, drafts = self.draft.propose(min(self.ahead, self.decoder.room - 1), sampling, rng)
         held = self.decoder.cache.length
         logits = self.decoder.check([token, *proposed])
         count, following = accept(proposed, drafts, logits, sampling, rng)
         self.proposed += len(proposed)
         self.accepted += count
-        self.decoder.cache.truncate(held + 1 + count)
-        if not proposed:
-            self._waiting.append(following)
-        elif count < len(proposed):
-            self.draft.cache.truncate(self.draft.cache.length - (len(proposed) - 1 - count))
-            self._waiting = [following]
-        else:
-            self._waiting = [proposed[-1], following]
+        if count < len(proposed):
+            self.decoder.cache.truncate(held + 1 + count)
+        self.draft.settle(proposed, count, following)
         return [*proposed[:count], following], logits[: count + 1]
-
-    def _propose(
-        self, ahead: int, sampling: Sampling, rng: np.random.Generator
-    ) -> tuple[list[int], list[Array]]:
-        proposed: list[int] = []
-        drafts: list[Array] = []
-        waiting = self._waiting
-        for _ in range(ahead):
-            logits = self.draft.check(waiting)[-1]
-            if not sampling.greedy:
-                drafts.append(sampling.probabilities(logits))
-            proposed.append(likeliest(logits) if sampling.greedy else pick(drafts[-1], rng.random()))
-            waiting = proposed[-1:]
-        return proposed, drafts
 
     @property
     def rate(self) -> float:

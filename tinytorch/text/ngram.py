@@ -2,6 +2,7 @@
 
 import lzma
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,11 @@ class NGram:
         self.order = order
         self._counts = [_count(text, k) for k in range(1, order + 1)]
 
+    @property
+    def contexts(self) -> int:
+        """How many different contexts it has, of all lengths."""
+        return sum(len(counts.contexts) for counts in self._counts)
+
     def probabilities(self, text: bytes) -> NDArray[np.float64]:
         """Return the probability of each byte of a text given the bytes before it; shape (len(text),).
 
@@ -65,6 +71,34 @@ class NGram:
             contexts = np.full(VOCABULARY, packed)
             p = _witten_bell(counts, contexts, contexts << np.uint64(8) | following, p)
         return p
+
+    def likeliest(self, context: bytes) -> int:
+        """Return the byte that most often followed the longest end of a context that the text has.
+
+        Of bytes that followed as often it is the lowest; without any training text it is 0. Unlike the
+        largest of `distribution`, it asks one order only, which takes two microseconds.
+
+        >>> chr(NGram(b"the thing, the other", order=4).likeliest(b"with the"))
+        ' '
+        """
+        for length in range(min(self.order - 1, len(context)), -1, -1):
+            contexts, best = self._followers[length]
+            packed = np.uint64(int.from_bytes(context[len(context) - length :], "big"))
+            at = contexts.searchsorted(packed)
+            if at < len(contexts) and contexts[at] == packed:
+                return int(best[at])
+        return 0
+
+    @cached_property
+    def _followers(self) -> list[tuple[NDArray[np.uint64], NDArray[np.uint8]]]:
+        """For each length of context all that there are, and the byte that followed each most often."""
+        found = []
+        for counts in self._counts:
+            context = counts.grams >> np.uint64(8)
+            often = np.lexsort((-counts.times, context))  # stable: of the same count, the lowest byte
+            first = np.searchsorted(context, counts.contexts)
+            found.append((counts.contexts, (counts.grams[often[first]] & np.uint64(255)).astype(np.uint8)))
+        return found
 
     def bits_per_byte(self, text: bytes) -> float:
         """Return the mean of -log2 P over the bytes of a text, P being `probabilities(text)`.

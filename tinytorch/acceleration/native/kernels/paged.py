@@ -31,7 +31,7 @@ def vectors_for(rows: int, count: int) -> int:
 
 
 def lanes_for(count: int) -> int:
-    """How many elements of a run of so many go into a vector: with 16 of them pages are read front to back."""
+    """How many elements of a run of so many go into a vector; with 16 a page is read front to back."""
     widths = (16, 8, 4, 2, 1) if many_registers() else (8, 4, 2, 1)
     return next(n for n in widths if count % n == 0)
 
