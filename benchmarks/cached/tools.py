@@ -23,6 +23,7 @@ from tinytorch.quantization.calibrate import Batch
 from tinytorch.quantization.score import losses
 from tinytorch.quantization.speed import race
 from tinytorch.tensor import Tensor, from_numpy
+from tinytorch.training import next_token_loss
 
 LENGTH, CALIBRATION, VALIDATION, TEST = 128, 8, 1, 16
 
@@ -60,7 +61,10 @@ def lines(rounds: int) -> list[Line]:
         "Wanda, 50 %": lambda: (
             prune(model, 0.5, scope="output", score="wanda", calibration=calibration).model
         ),
-        "a tenth of the neurons of MLPs": lambda: shrink(model, x, 0.1).model,
+        "a tenth of the neurons, by weights": lambda: shrink(model, x, 0.1).model,
+        "a tenth of the neurons, Taylor": lambda: (
+            shrink(model, x, 0.1, score="taylor", batches=calibration, loss=next_token_loss).model
+        ),
         "low rank, 95 % of energy, by results": lambda: factorize(
             model, energy=0.95, calibration=calibration
         )[0],

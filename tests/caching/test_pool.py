@@ -25,6 +25,14 @@ def test_pages_are_taken_until_there_are_none() -> None:
     assert (pool.free, pool.take()) == (1, 1)
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]])
+def test_pages_that_come_back_are_taken_in_the_order_of_memory(order: list[int]) -> None:
+    pool = PagePool(1, 1, 4, 4, 8)
+    assert [pool.take() for _ in range(4)] == [0, 1, 2, 3]
+    pool.release(order)
+    assert [pool.take() for _ in range(4)] == [0, 1, 2, 3]
+
+
 def test_a_shared_page_is_free_when_its_last_user_is_gone() -> None:
     pool = PagePool(1, 1, 4, 2, 8)
     page = pool.take()
