@@ -319,6 +319,10 @@ def test_an_n_gram_proposes_what_followed_behind_all_that_was_kept() -> None:
     assert [int(p.argmax()) for p in probabilities] == proposed
     assert all(p.sum() == p.max() == 1 for p in probabilities)
     assert draft.propose(0, one, rng)[0] == []
+    apart = NGramDraft(NGram(b"xa1ya2xa1ya2", 3))
+    apart.start(list(b"2"), ord("x"))
+    apart.settle(list(b"y"), 0, ord("a"))  # what did not stay is no part of the text
+    assert bytes(apart.propose(1, one, rng)[0]) == b"1"
 
 
 def test_drawn_text_has_the_distribution_of_the_model_behind_an_n_gram() -> None:
