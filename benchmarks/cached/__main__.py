@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from benchmarks.cached import drafted, process, smollm2, tools, writing
+from benchmarks.cached import drafted, perplexity, process, smollm2, tools, writing
 from benchmarks.compiled.tables import judged
 from benchmarks.interleave import Ratio, ratio_of
 from benchmarks.parts import run_parts
@@ -45,6 +45,11 @@ def _gpt(rounds: int) -> None:
 
 def _smollm2(rounds: int) -> None:
     _beside(rounds, 1, judge=True)
+    for one in perplexity.measure():
+        console.say(
+            f"perplexity, {one.name}: {one.value:.3f}, {one.above.value:+.4f} nats a token above ours "
+            f"[{one.above.low:+.4f}, {one.above.high:+.4f}]"
+        )
 
 
 def _threads(rounds: int) -> None:

@@ -51,10 +51,7 @@ class Beside:
 def measure(rounds: int, threads: int = 1) -> Beside:
     """All ways in turns, in random order, each round on another prompt."""
     tt.set_num_threads(threads)
-    path, fast = locate(SMOLLM2), FOLDER / "smollm2-q4_0.gguf"
-    if not fast.exists():
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        to_q4_0(path, fast)
+    path, fast = locate(SMOLLM2), fast_file()
     peers = [
         (Rates(f"{name}, flash attention {'on' if flash else 'off'}"), LlamaCpp(file, threads, flash))
         for name, file in (("Q4_1", path), ("Q4_0", fast))
@@ -75,6 +72,15 @@ def measure(rounds: int, threads: int = 1) -> Beside:
     found = [rates for rates, _ in peers]
     tt.set_num_threads(1)
     return Beside(ours, (found[0], found[1]), (found[2], found[3]))
+
+
+def fast_file() -> Path:
+    """The same weights in Q4_0, made once and kept in runs/."""
+    path = FOLDER / "smollm2-q4_0.gguf"
+    if not path.exists():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        to_q4_0(locate(SMOLLM2), path)
+    return path
 
 
 def _ours(decoder: Decoder, rates: Rates, ids: list[int]) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import xllamacpp
 
+from benchmarks.cached.llama import LlamaCpp
 from tests.models.llama_numpy import logits
 from tinytorch.caching import Decoder
 from tinytorch.caching.language import Language, load_language
@@ -55,28 +55,15 @@ def expanded(path: Path) -> Language:
 
 
 @pytest.fixture(scope="module")
-def server(path: Path) -> xllamacpp.Server:
+def server(path: Path) -> LlamaCpp:
     """llama.cpp with one thread."""
-    settings = xllamacpp.CommonParams()
-    settings.model.path = str(path)
-    settings.n_ctx, settings.n_parallel, settings.n_gpu_layers, settings.verbosity = FORCED + 256, 1, 0, 0
-    settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
-    return xllamacpp.Server(settings)
+    return LlamaCpp(path)
 
 
-def completed(
-    server: xllamacpp.Server, prompt: str | list[int], count: int, **settings: Any
-) -> dict[str, Any]:
-    request = {"prompt": prompt, "n_predict": count, "temperature": 0, "ignore_eos": True, **settings}
-    found = server.handle_completions(request)
-    answer: dict[str, Any] = found if isinstance(found, dict) else json.loads(found)
-    return answer
-
-
-def tokens(server: xllamacpp.Server, text: str, specials: bool) -> list[int]:
+def tokens(server: LlamaCpp, text: str, specials: bool) -> list[int]:
     body = json.dumps({"content": text, "parse_special": specials}).encode()
     request = urllib.request.Request(
-        f"{server.listening_address}/tokenize", body, {"Content-Type": "application/json"}
+        f"{server.server.listening_address}/tokenize", body, {"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(request) as answer:
         found: list[int] = json.load(answer)["tokens"]
@@ -120,7 +107,7 @@ def texts() -> list[str]:
 
 
 @pytest.mark.parametrize("specials", [False, True])
-def test_tokens_are_those_of_llama_cpp(language: Language, server: xllamacpp.Server, specials: bool) -> None:
+def test_tokens_are_those_of_llama_cpp(language: Language, server: LlamaCpp, specials: bool) -> None:
     assert tokens(server, PROMPT, specials) == IDS
     found = texts()
     assert len(found) > 100
@@ -130,7 +117,7 @@ def test_tokens_are_those_of_llama_cpp(language: Language, server: xllamacpp.Ser
         assert language.tokenizer.decode_text(ours) == text
 
 
-def test_characters_of_the_whole_of_unicode(language: Language, server: xllamacpp.Server) -> None:
+def test_characters_of_the_whole_of_unicode(language: Language, server: LlamaCpp) -> None:
     """Letters, numbers, marks, spaces and others; not those that a byte without a token begins or is."""
     skip = {ord(chr(byte)) for byte in language.tokenizer.missing if byte < 128}
     points = [
@@ -148,7 +135,7 @@ def test_characters_of_the_whole_of_unicode(language: Language, server: xllamacp
 # ---------------------------------------------------------------- what comes next
 
 
-def test_both_go_on_alike(language: Language, server: xllamacpp.Server) -> None:
+def test_both_go_on_alike(language: Language, server: LlamaCpp) -> None:
     assert language.ids(PROMPT) == IDS
     decoder = Decoder(language.model, 64)
     following, scores = list[int](), decoder.feed([IDS])
@@ -157,7 +144,7 @@ def test_both_go_on_alike(language: Language, server: xllamacpp.Server) -> None:
         scores = decoder.feed([following[-1:]])
     assert language.tokenizer.decode_text(following) == " Paris."
     for prompt in (PROMPT, IDS):
-        assert completed(server, prompt, 2)["choices"][0]["text"] == " Paris."
+        assert server.ask(prompt, 2)["choices"][0]["text"] == " Paris."
 
 
 def log_probabilities(scores: Array, following: list[int]) -> Array:
@@ -167,30 +154,10 @@ def log_probabilities(scores: Array, following: list[int]) -> Array:
     return found
 
 
-def forced(server: xllamacpp.Server, ids: list[int]) -> tuple[Array, Array, Array]:
-    """Of llama.cpp, for each token but the first: its log-probability, the best token and its margin."""
-    found = []
-    for end in range(1, len(ids)):
-        answer = completed(
-            server,
-            ids[:end],
-            1,
-            n_probs=2,
-            logit_bias=[[ids[end], 1000.0]],
-            cache_prompt=True,
-        )
-        (one,) = answer["choices"][0]["logprobs"]["content"]
-        assert one["id"] == ids[end]
-        best, second = one["top_logprobs"]
-        found.append((one["logprob"], best["id"], best["logprob"] - second["logprob"]))
-    logprobs, best, margins = map(np.array, zip(*found, strict=True))
-    return logprobs, best, margins
-
-
-def test_perplexity_and_likeliest_tokens(language: Language, server: xllamacpp.Server) -> None:
+def test_perplexity_and_likeliest_tokens(language: Language, server: LlamaCpp) -> None:
     ids = language.tokenizer.encode(pydocs()[:8000]).tolist()[: FORCED + 1]
     assert len(ids) == FORCED + 1
-    theirs, their_best, their_margins = forced(server, ids)
+    theirs, their_best, their_margins = server.forced(ids)
     scores = Decoder(language.model, FORCED + 64).feed([ids[:-1]], every=True)[0].astype(np.float64)
     ours = log_probabilities(scores, ids[1:])
     error = (ours - theirs).std() / FORCED**0.5  # of the mean, from token to token
