@@ -45,11 +45,11 @@ def _gpt(rounds: int) -> None:
 
 def _smollm2(rounds: int) -> None:
     _beside(rounds, 1, judge=True)
-    for one in perplexity.measure():
-        console.say(
-            f"perplexity, {one.name}: {one.value:.3f}, {one.above.value:+.4f} nats a token above ours "
-            f"[{one.above.low:+.4f}, {one.above.high:+.4f}]"
-        )
+    ours, same, fastest = perplexity.measure()
+    console.say(f"perplexity of ours: {ours.value:.3f}")
+    for one, must in ((same, " (must be within 0.5 %)"), (fastest, "")):
+        apart = f"{one.above.value:+.4f} nats a token [{one.above.low:+.4f}, {one.above.high:+.4f}]"
+        console.say(f"{one.name}: {one.value:.3f}, {apart} above ours{must}")
 
 
 def _threads(rounds: int) -> None:

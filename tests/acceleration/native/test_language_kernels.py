@@ -247,14 +247,20 @@ def test_attention_to_pages_of_any_size(
     close(attend(cached, q)[0], expected_attention(cached, q))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("many", [True, False])
-def test_either_number_of_registers(many: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_either_number_of_registers(many: bool, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_kernels, "many_registers", lambda: many)
     assert page_kernels.lanes_for(64) == (16 if many else 8)
     assert page_kernels.vectors_for(6, 64) == (4 if many else 2)
-    cached = Cached("float16", d=64, page=64, held=[100], t=7)
+    cached = Cached(dtype, d=64, page=64, held=[100], t=7)
     q = queries(cached, 3)
     close(attend(cached, q)[0], expected_attention(cached, q))
+    k, v = np.random.default_rng(9).standard_normal((2, 1, 2, 7, 64)).astype(np.float32)
+    expected = [a.copy() for a in cached.pools]
+    CacheWrite(0, dtype == "int8").forward(*expected[:2], k, v, *cached.numbers, *expected[2:])
+    for found, wanted in zip(written(cached, k, v)[0], expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -72,7 +72,7 @@ class WritePages(Kernel):
 
     def signature(self) -> tuple[Any, ...]:
         pool, others = self.reads[0], map(layout, self.reads[2:7])
-        return "write_pages", self.op.sinks, pool.dtype.name, pool.shape, *others
+        return "write_pages", self.op.sinks, pool.dtype.name, pool.shape, many_registers(), *others
 
     def emit(self, e: Emitter, reads: Sequence[Pointer], writes: Sequence[Pointer], scratch: Any) -> None:
         table = self.reads[4]
