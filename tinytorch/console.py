@@ -54,13 +54,7 @@ def draws(stream: TextIO) -> bool:
     >>> draws(io.StringIO())
     False
     """
-    if not _terminal(stream):
-        return False
-    try:
-        _DRAWN.encode(_encoding(stream))
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
+    return _terminal(stream) and _holds(_DRAWN, _encoding(stream))
 
 
 def plain(text: str, encoding: str = "ascii") -> str:

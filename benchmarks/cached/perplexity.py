@@ -30,7 +30,7 @@ class Perplexity:
 def measure() -> list[Perplexity]:
     """Ours, llama.cpp on the same file, and on the same weights in Q4_0; the same tokens of test text."""
     language = load_language(locate(SMOLLM2))
-    text = data.load("pydocs", "test").text[: 8 * TOKENS].decode()
+    text = data.load("pydocs", "test").text[: 8 * TOKENS]
     ids = np.asarray(language.tokenizer.encode(text))[: TOKENS + 1].tolist()
     logits = Decoder(language.model, TOKENS).feed([ids[:-1]], every=True)[0]
     nats = {"ours": losses(logits, np.array(ids[1:], np.int64))}

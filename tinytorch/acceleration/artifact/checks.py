@@ -410,9 +410,8 @@ def _(op: BlockLookup, w: Spec, ids: Spec) -> int:
     return 16 * PANEL * ids.size * w.shape[1] * BLOCK
 
 
-@scratch_bytes.register(Rotary)
-@scratch_bytes.register(QuantizeBlocks)
-def _(op: Op, x: Spec, *rest: Spec) -> int:
+@scratch_bytes.register
+def _(op: Rotary | QuantizeBlocks, x: Spec, *rest: Spec) -> int:
     return 4 * x.nbytes
 
 
@@ -442,10 +441,5 @@ def _(op: Pooling, x: Spec, *rest: Spec) -> int:
 
 
 @scratch_bytes.register
-def _(op: MaxPool2dGrad, g: Spec, index: Spec) -> int:
-    return _framed(op.infer(g, index), op.padding)
-
-
-@scratch_bytes.register
-def _(op: AvgPool2dGrad, g: Spec) -> int:
-    return _framed(op.infer(g), op.padding)
+def _(op: MaxPool2dGrad | AvgPool2dGrad, g: Spec, *index: Spec) -> int:
+    return _framed(op.infer(g, *index), op.padding)
