@@ -67,3 +67,11 @@ class CacheError(TinyTorchError, RuntimeError):
 
 class GenerationError(TinyTorchError, ValueError):
     """A prompt or a setting with which no text can be generated."""
+
+
+class SandboxError(TinyTorchError, RuntimeError):
+    """A box for code or files that are not trusted that cannot be made here."""
+
+
+class BenchmarkError(TinyTorchError, ValueError):
+    """An entry, event, measurement or result of TinyMLPerf that is damaged, not allowed or not to be had."""

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tinytorch.errors import LearnError
+from tinytorch.errors import LearnError, SandboxError
 from tinytorch.learn.course import Course, Exercise, Lesson
 from tinytorch.learn.grading import review
 from tinytorch.learn.grading.package_copy import PACKAGE, package_without
 from tinytorch.learn.grading.submission_run import Suite, Verdict, caught, judge, prepare, python, run_suite
-from tinytorch.learn.sandbox import sandbox
+from tinytorch.sandbox import sandbox
 from tinytorch.learn.scope import find as find_function
 from tinytorch.learn.scope import module_source
 from tinytorch.learn.work import Piece
@@ -173,7 +173,7 @@ class Grader:
             submission = Submission(self, workspace, folder, grade)
             for lesson in self.plan.lessons:
                 grade.marks += submission.marks(lesson)
-        except (OSError, LearnError) as error:
+        except (OSError, LearnError, SandboxError) as error:
             text = "this submission could not be graded"
             grade.notes.append(f"{text}: {error}")
             marked = {mark.exercise.id for mark in grade.marks}

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tinytorch.errors import LearnError
-from tinytorch.learn.sandbox import child
-from tinytorch.learn.sandbox.files import always, without_ours
-from tinytorch.learn.sandbox.sandbox import FLOOD, MIB, Limits, Outcome, run
+from tinytorch.errors import SandboxError
+from tinytorch.sandbox import child
+from tinytorch.sandbox.files import always, without_ours
+from tinytorch.sandbox.sandbox import FLOOD, MIB, Limits, Outcome, run
 
 PYTHON = str(Path(sys.executable).resolve())
 WAYS = [True, False]  # with namespaces, and without: Landlock and seccomp alone
@@ -150,7 +150,7 @@ def test_a_flood_is_cut_off_and_stopped() -> None:
 def test_a_crash_and_a_command_that_is_not_there() -> None:
     outcome = python("import os; os.abort()")
     assert str(outcome) == "killed by SIGABRT"
-    with pytest.raises(LearnError, match="could not be started"):
+    with pytest.raises(SandboxError, match="could not be started"):
         run(["/no/such/program"])
 
 

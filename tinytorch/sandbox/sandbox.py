@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from tinytorch.errors import LearnError
-from tinytorch.learn.sandbox.files import always, beside, python_path, top_links
+from tinytorch.errors import SandboxError
+from tinytorch.sandbox.files import always, beside, python_path, top_links
 
 MIB = 2**20
 FLOOD = 64 * MIB  # bytes of output after which a command is stopped
@@ -95,10 +95,10 @@ def run(
     working folder, and `{sent}` the number of a file descriptor whose bytes come back as `Outcome.sent`.
     read: files and folders that it may read, beside this Python and the system's libraries. namespaces:
     False leaves out root folder and processes of its own (to try how the other protections do without).
-    most_sent: bytes that may be sent; the rest is cut off. Raises LearnError where no box can be made.
+    most_sent: bytes that may be sent; the rest is cut off. Raises SandboxError where no box can be made.
     """
     if os.name != "posix":
-        raise LearnError("code that is not trusted can be run on Linux and macOS only; on Windows, use WSL")
+        raise SandboxError("code that is not trusted can be run on Linux and macOS only; on Windows, use WSL")
     limits = limits or Limits()
     with _scratch() as base:
         scratch = base / "scratch"
@@ -162,10 +162,10 @@ class _Run:
         for message in bytes(self.kept["line"]).splitlines():
             said |= json.loads(message)
         if "failed" in said:
-            raise LearnError(f"the command could not be started in its box: {said['failed']}")
+            raise SandboxError(f"the command could not be started in its box: {said['failed']}")
         if "missing" not in said:
             complaint = self.kept["stderr"].decode(errors="replace").strip()
-            raise LearnError(f"no box could be made: {complaint}")
+            raise SandboxError(f"no box could be made: {complaint}")
         ending, code = self._ending(said)
         lasted = float(said.get("seconds", time.monotonic() - begun))
         stdout, stderr, sent = (bytes(self.kept[name]) for name in ("stdout", "stderr", "sent"))
