@@ -80,7 +80,7 @@ $(RUN): $(PINS) | python
 	@touch $@
 
 $(DEV): $(RUN)
-	@$(INSTALL) -c constraints.txt -e ".[learn,notebook,dev]"
+	@$(INSTALL) -c constraints.txt -e ".[learn,server,notebook,browser,dev]"
 	@touch $@
 
 # Made with pip, never uv: PyTorch's wheels for a plain CPU are found by pip's own configuration.

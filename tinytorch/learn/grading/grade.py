@@ -20,10 +20,10 @@ from tinytorch.learn.course import Course, Exercise, Lesson
 from tinytorch.learn.grading import review
 from tinytorch.learn.grading.package_copy import PACKAGE, package_without
 from tinytorch.learn.grading.submission_run import Suite, Verdict, caught, judge, prepare, python, run_suite
-from tinytorch.sandbox import sandbox
 from tinytorch.learn.scope import find as find_function
 from tinytorch.learn.scope import module_source
 from tinytorch.learn.work import Piece
+from tinytorch.sandbox import sandbox
 
 LARGEST = 512 * 1024  # bytes of a work file
 ALONE = 20.0  # seconds of the processor at most for one exercise that is run alone

@@ -20,9 +20,9 @@ from tinytorch.learn.checks import task_for
 from tinytorch.learn.course import Exercise, Lesson
 from tinytorch.learn.grading.child import verified
 from tinytorch.learn.grading.package_copy import PACKAGE, copy_checks
+from tinytorch.learn.work import Piece
 from tinytorch.sandbox import sandbox
 from tinytorch.sandbox.files import python_path
-from tinytorch.learn.work import Piece
 
 LONGEST = 1000  # characters of a message in a result
 MOST_SENT = 8 * sandbox.MIB
