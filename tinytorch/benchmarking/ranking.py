@@ -58,7 +58,7 @@ def ranks(order: Sequence[str], apart: set[Pair]) -> list[int]:
 
 
 def allowance(attempt: int, total: float = RECORD) -> float:
-    """The level at which a team's attempt number `attempt`, from 1, must beat a record; they add up to `total`.
+    """The level at which a team's attempt number `attempt`, from 1, must beat a record; they add to `total`.
 
     6 / (pi^2 n^2) of it each, so that an attempt always has some, and submitting often does not help.
 

@@ -46,6 +46,7 @@ class Figures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     grown: int
     memory: int
     file: int
+    cpu: float
     quality: float
     transformed: float
 
@@ -110,7 +111,8 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `valid`: the gate and all checks hold; `reasons`: why not, or what an organiser should look at; `labels`:
     what must stand beside the figures; `published`: whether it may stand on a board. `entry`, `baseline`,
     `runner`: SHA-256 of both canonical files and of the runner's code; `seed` was drawn after the entry was
-    hashed. `description`: what the entrant says; `recipe`: of a closed entry, its text.
+    hashed. `description`: what the entrant says; `recipe`: of a closed entry, its text. `outcomes`: how each
+    sample of test data came out, packed, for comparisons in pairs.
     """
 
     event: str
@@ -136,6 +138,7 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     isolation: dict[str, str]
     samples: tuple[Rounds, ...] = ()
     recipe: str = ""
+    outcomes: str = ""
     format: Literal["tinymlperf-result"] = "tinymlperf-result"
     version: Literal[1] = 1
 

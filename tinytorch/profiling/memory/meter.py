@@ -132,6 +132,16 @@ def resident(call: Callable[[], Any]) -> tuple[int | None, int | None]:
     return before[0], max(after[1], before[0]) if known else None
 
 
+def resident_size() -> int | None:
+    """Bytes of this process in RAM now; None where the system does not say so.
+
+    >>> resident_size() is None or resident_size() > 2**20
+    True
+    """
+    sizes = _sizes()
+    return None if sizes is None else sizes[0]
+
+
 def _sizes() -> tuple[int, int] | None:
     """Resident size now, and its highest so far, in bytes; None where the system does not say so."""
     try:

@@ -1,0 +1,356 @@
+"""Measuring one entry: checked, hashed, run on fresh data in boxes, beside its baseline, and judged."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from tinytorch import console
+from tinytorch.acceleration.artifact.save import as_bytes
+from tinytorch.benchmarking import outcomes, samples, score
+from tinytorch.benchmarking import result as labels
+from tinytorch.benchmarking.boxes import Boxes, RefusedError, boxes, runner_hash
+from tinytorch.benchmarking.entry import Entry
+from tinytorch.benchmarking.events import Event, baseline, baseline_graph, event
+from tinytorch.benchmarking.machine import this_machine
+from tinytorch.benchmarking.ratio import Ratio
+from tinytorch.benchmarking.recipe import follow, steps_of
+from tinytorch.benchmarking.result import Figures, Result, Rounds, Technique, digest
+from tinytorch.ops.spec import Array
+
+CACHING = 1.10
+"""How many times faster the same input may be answered again than new ones."""
+THREADS = 1.5
+"""Seconds of CPU that all threads may take for one on the clock: everybody has one."""
+OFF = 1e-3
+"""How far timed outputs may lie from those of a later run in the mean, as a share of their spread."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured. samples: of test data, plain and changed; processes: fresh ones in which times
+    are taken; instances: times that programs are loaded anew in each, as where they lie in memory matters;
+    rounds: by part, in each instance; repeats: rounds of the search for caching.
+    """
+
+    samples: int
+    processes: int
+    instances: int
+    rounds: dict[str, int]
+    repeats: int
+    ranked: bool
+
+
+_IMAGES = {"classify": 12, "offline": 4}
+PLANS = {
+    ("images", True): Plan(10_000, 6, 4, _IMAGES, 8, True),
+    ("images", False): Plan(2_000, 2, 1, _IMAGES, 4, False),
+    ("text", True): Plan(512, 6, 1, {"score": 8, "generate": 6, "offline": 4}, 4, True),
+    ("text", False): Plan(48, 2, 1, {"score": 4, "generate": 2, "offline": 1}, 2, False),
+}
+
+
+def plan_for(event: Event, quick: bool = False) -> Plan:
+    """How much is measured of an event; quick results are not ranked.
+
+    >>> plan_for(event("mlp_sprint")).processes, plan_for(event("mlp_sprint"), quick=True).ranked
+    (6, False)
+    """
+    return PLANS[event.kind, not quick]
+
+
+def measure(
+    entry: Entry,
+    *,
+    quick: bool = False,
+    strict: bool = False,
+    private: samples.Samples | None = None,
+    seed: int | None = None,
+    verified: bool = False,
+) -> tuple[Result, bytes]:
+    """What an entry reaches beside the baseline, and its program in canonical form, empty if it has none.
+
+    `strict`: refuse on a machine that cannot isolate. `private`: an organiser's test data in place of ours.
+    `seed`: of all random choices, drawn after the entry is hashed unless a result is checked again.
+    `verified`: an organiser measures. What is wrong with the entry stands in the result; raises
+    BenchmarkError for what is wrong with the machine.
+    """
+    with boxes(strict) as box:
+        plan = plan_for(event(entry.description.event), quick)
+        return Measurement(entry, plan, box, private, seed, verified).run()
+
+
+class Measurement:
+    """One call of `measure` while it runs."""
+
+    def __init__(
+        self,
+        entry: Entry,
+        plan: Plan,
+        box: Boxes,
+        private: samples.Samples | None,
+        seed: int | None,
+        verified: bool,
+    ) -> None:
+        self.entry, self.plan, self.box, self.private, self.verified = entry, plan, box, private, verified
+        self.event = event(entry.description.event)
+        self.given_seed, self.seed = seed, 0
+        self.started, self.begun = datetime.now(UTC), time.perf_counter()
+        self.reasons: list[str] = []
+        self.notes: list[str] = []
+        self.canonical = b""
+        self.base_file = b""
+        self.techniques: tuple[Technique, ...] = ()
+        self.rounds: list[Rounds] = []
+        self.figures: Figures | None = None
+        self.base: Figures | None = None
+        self.accuracy: Ratio | None = None
+        self.outcomes = ""
+
+    def run(self) -> tuple[Result, bytes]:
+        """Do it all, step by step, until something is wrong with the entry."""
+        steps = (self.check, self.take_quality, self.take_memory, self.take_times, self.check_again)
+        try:
+            with console.progress(len(steps), f"measure {self.event.name}", "steps") as bar:
+                for number, step in enumerate(steps):
+                    step()
+                    bar.update(number + 1)
+                    if self.reasons:
+                        break
+        except RefusedError as error:
+            self.reasons.append(str(error))
+        return self.result(), self.canonical
+
+    # ------------------------------------------------------------ steps
+
+    def check(self) -> None:
+        """Have the file read in a box, and know the entry by its canonical form; only then draw the seed."""
+        self.base_file = baseline(self.event.name)
+        base = self.box.put("first", as_bytes(baseline_graph(self.event.name)))
+        program = self.entry.program
+        if self.entry.closed:
+            program = as_bytes(follow(self.event, steps_of(self.entry.description.steps)))
+        given = self.box.put("given", program)
+        answer, arrays = self.box.run("check", event=self.event.name, program=given, baseline=base)
+        self.canonical = arrays["canonical"].tobytes()
+        self.techniques = (
+            *(Technique(t["name"], "found", t["evidence"]) for t in answer["techniques"]),
+            *(Technique(name, "declared", "said by the entrant") for name in self.entry.description.declared),
+        )
+        self.programs = {"first": base, "second": self.box.put("second", arrays["program"].tobytes())}
+        self.seed = secrets.randbits(48) if self.given_seed is None else self.given_seed
+
+    def take_quality(self) -> None:
+        """Both programs on test data, plain and changed: the gate, and what is known by heart."""
+        count = self.plan.samples
+        given = {
+            "plain": samples.plain(self.event, count, self.private),
+            "transformed": samples.transformed(self.event, count, self.seed, self.private),
+        }
+        inputs = {name: some.inputs for name, some in given.items()}
+        if self.event.kind == "text":
+            inputs |= {f"{name} behind": some.labels for name, some in given.items()}
+        path = self.box.put("quality.safetensors", inputs)
+        answer, arrays = self.box.run("quality", event=self.event.name, programs=self.programs, inputs=path)
+        self.box.keep_compiled(arrays)
+        if not all(np.isfinite(arrays[f"second {name}"]).all() for name in given):
+            self.reasons.append("outputs are not finite: NaN or infinity is no answer")
+            return
+        self.notes += answer["second"]["notes"]
+        self.derived = {name: answer[name]["derived"] for name in ("first", "second")}
+        if answer["second"]["load_seconds"] > self.event.limit:
+            self.reasons.append(
+                f"loading took {answer['second']['load_seconds']:.0f} s; at most {self.event.limit:.0f}: "
+                "work belongs into the run"
+            )
+        found = {
+            name: {w: score.qualities(self.event, arrays[f"{name} {w}"], s.labels) for w, s in given.items()}
+            for name in ("first", "second")
+        }
+        self.judge(found["first"], found["second"])
+
+    def judge(self, base: dict[str, Array], own: dict[str, Array]) -> None:
+        """The gate, and the gap between plain and changed data."""
+        self.means = {
+            name: {which: float(values.mean()) for which, values in by.items()}
+            for name, by in (("first", base), ("second", own))
+        }
+        quality, wanted = self.means["second"]["plain"], self.means["first"]["plain"]
+        if not score.passes_gate(self.event, quality, wanted):
+            self.reasons.append(
+                f"gate: {self.event.quality} {quality:.4f} beside the baseline's {wanted:.4f}; "
+                f"{self.event.gate:.0%} of that is needed"
+            )
+            return
+        self.accuracy = score.accuracy_ratio(self.event, own["plain"], base["plain"])
+        self.outcomes = outcomes.packed(own["plain"])
+        gap = score.transform_gap(
+            self.event, (own["plain"], own["transformed"]), (base["plain"], base["transformed"])
+        )
+        if score.knows_by_heart(gap):
+            self.reasons.append(
+                f"known by heart: {self.event.quality} is {quality:.4f} on test data and "
+                f"{self.means['second']['transformed']:.4f} under small changes; the baseline loses far less"
+            )
+        elif (gap.estimate().low or 0.0) > 1.0:
+            self.notes.append(f"loses {gap.log:.1%} more than the baseline under small changes of the data")
+
+    def take_memory(self) -> None:
+        """Bytes of both, each in a process of its own."""
+        fresh = self.box.put("memory.safetensors", {"fresh": self.fresh(0, 16).inputs})
+        idle = self.programs["first"]
+        found = {}
+        for name, path in self.programs.items():
+            answer, _ = self.box.run("memory", event=self.event.name, program=path, idle=idle, inputs=fresh)
+            found[name] = answer
+        self.memory = found
+
+    def take_times(self) -> None:
+        """Both in turns, in several fresh processes, with the baseline beside a copy of itself."""
+        self.timed: list[tuple[samples.Samples, dict[str, Array]]] = []
+        self.cpu: dict[str, list[float]] = {"first": [], "second": []}
+        repeated = []
+        for process in range(self.plan.processes):
+            fresh = self.fresh(process, 1024 if self.event.kind == "images" else 64)
+            answer, arrays = self.box.run(
+                "time",
+                event=self.event.name,
+                programs=self.programs,
+                inputs=self.box.put(f"fresh{process}.safetensors", {"fresh": fresh.inputs}),
+                rounds=self.plan.rounds,
+                repeats=self.plan.repeats,
+                instances=self.plan.instances,
+                control=True,
+                derived=self.derived,
+                process=process,
+                seed=self.seed,
+            )
+            self.rounds += rounds_of(answer["rounds"])
+            self.timed.append((fresh, arrays))
+            repeated.append(answer["repeated"])
+            for name, found in self.cpu.items():
+                found.append(answer["cpu"][name])
+        if np.mean(self.cpu["second"]) > THREADS:
+            self.reasons.append(
+                f"threads: {np.mean(self.cpu['second']):.2f} s of CPU for each second on the clock"
+            )
+        if np.median(repeated) > CACHING:
+            self.reasons.append(
+                f"caching: a repeated input is answered {np.median(repeated):.2f} times faster than new ones"
+            )
+
+    def check_again(self) -> None:
+        """What was answered under the clock, in one of the processes, is what is answered without one."""
+        process = int(self.seed % self.plan.processes)
+        fresh, arrays = self.timed[process]
+        at = arrays["second at"]
+        _, later = self.box.run(
+            "again",
+            event=self.event.name,
+            programs={"second": self.programs["second"]},
+            inputs=str(self.box.folder / f"fresh{process}.safetensors"),
+            at={"second": at.tolist()},
+        )
+        timed, wanted = arrays["second outputs"], later["second outputs"]
+        off = float(np.abs(timed - wanted).mean()) if timed.shape == wanted.shape else np.inf
+        if not off <= OFF * max(float(wanted.std()), 1e-9):
+            self.reasons.append("answers under the clock differ from those without one")
+        elif self.event.kind == "images":
+            self.check_accuracy(score.qualities(self.event, timed, fresh.labels[at]))
+
+    def check_accuracy(self, hits: Array) -> None:
+        """The accuracy under the clock is that on changed data, within four standard errors."""
+        expected = self.means["second"]["transformed"]
+        error = max(np.sqrt(expected * (1 - expected) / len(hits)), 1 / len(hits))
+        if hits.mean() < expected - 4 * error:
+            self.reasons.append(
+                f"accuracy under the clock is {hits.mean():.4f} of {len(hits)}; without, {expected:.4f}"
+            )
+
+    def fresh(self, process: int, count: int) -> samples.Samples:
+        """Inputs for timing that nobody has seen."""
+        return samples.fresh(self.event, count, self.seed, process)
+
+    # ------------------------------------------------------------ the result
+
+    def result(self) -> Result:
+        """All of it; figures only where everything was measured."""
+        whole = not self.reasons
+        if whole:
+            self.base, self.figures = self.figures_of("first"), self.figures_of("second")
+        found = self.ratios() if whole else None
+        control = score.control(self.event, self.rounds) if self.rounds else None
+        steady = control is not None and score.is_steady(control)
+        says = self.entry.description
+        return Result(
+            event=self.event.name,
+            division=says.division,
+            team=says.team,
+            description=says.description,
+            entry=digest(self.canonical) if self.canonical else digest(self.entry.program),
+            baseline=digest(self.base_file),
+            runner=runner_hash(),
+            seed=self.seed,
+            valid=whole,
+            published=whole and steady and self.plan.ranked,
+            reasons=(*self.reasons, *self.notes),
+            labels=tuple(self.labels(whole and self.plan.ranked and not steady)),
+            figures=self.figures,
+            base=self.base,
+            ratios=found,
+            control=control,
+            techniques=self.techniques,
+            machine=this_machine(),
+            started=self.started.isoformat(timespec="seconds"),
+            seconds=time.perf_counter() - self.begun,
+            isolation=dict(self.box.missing),
+            samples=tuple(self.rounds),
+            outcomes=self.outcomes,
+            recipe=self.entry.text if self.entry.closed else "",
+        )
+
+    def ratios(self) -> labels.Ratios:
+        """Of what was measured."""
+        assert self.figures is not None, "it is valid"
+        assert self.base is not None, "it is valid"
+        assert self.accuracy is not None, "it is valid"
+        return score.ratios(self.event, self.rounds, self.figures, self.base, self.accuracy)
+
+    def labels(self, noisy: bool) -> list[str]:
+        """What must stand beside the figures."""
+        found = {
+            labels.UNVERIFIED: not self.verified,
+            labels.NOT_ISOLATED: not self.box.isolated,
+            labels.CONTAMINATION: self.private is None,
+            labels.TRAINING: not self.entry.closed,
+            labels.QUICK: not self.plan.ranked,
+            labels.TOO_NOISY: noisy,
+        }
+        return [label for label, holds in found.items() if holds]
+
+    def figures_of(self, name: str) -> Figures:
+        """The figures of one of the two programs."""
+        second = name == "second"
+        memory = self.memory[name]
+        return Figures(
+            latency=score.latencies(self.event, self.rounds, second),
+            throughput=score.throughput(self.event, self.rounds, second),
+            **memory,
+            memory=score.counted_memory(**memory),
+            file=len(self.canonical if second else self.base_file),
+            cpu=float(np.mean(self.cpu[name])),
+            quality=self.means[name]["plain"],
+            transformed=self.means[name]["transformed"],
+        )
+
+
+def rounds_of(sent: Sequence[dict[str, Any]]) -> list[Rounds]:
+    """Rounds as a box sent them."""
+    return [msgspec.convert(one, Rounds) for one in sent]
