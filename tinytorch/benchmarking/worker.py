@@ -147,7 +147,7 @@ class Clocked:
         self.places: list[Array] = []
 
     def instance(self, number: int) -> None:
-        """Load both programs and a copy of the first, in an order and at places that chance says, and race."""
+        """Load both programs and a copy of the first, in an order and at places that chance says; race."""
         rng = np.random.default_rng([self.task["seed"], self.task["process"], number])
         names = ["first", "again", "second"] if self.task["control"] else ["first", "second"]
         self.arms, self.places = {}, []
