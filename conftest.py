@@ -13,6 +13,7 @@ import tinytorch
 if "TINYTORCH_CACHE" not in os.environ:  # processes that share the tests get it from the first one
     os.environ["TINYTORCH_CACHE"] = tempfile.mkdtemp(prefix="tinytorch-programs-")
     atexit.register(shutil.rmtree, os.environ["TINYTORCH_CACHE"], ignore_errors=True)
+collect_ignore_glob = ["tinytorch/benchmarking/store/migrations/*"]  # Alembic alone runs these
 os.environ.setdefault("TINYTORCH_CHOICES", "fixed")  # tests of the choice measure, no others
 
 

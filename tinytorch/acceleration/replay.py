@@ -91,9 +91,7 @@ def _infer(
         try:
             found = op.infer(*new)
         except (TinyTorchError, ValueError, ArithmeticError) as error:
-            raise ProgramError(
-                f"replay: call {at} ({op.name}) does not take other sizes: {error}"
-            ) from None
+            raise ProgramError(f"replay: call {at} ({op.name}) does not take other sizes: {error}") from None
     specs.update(zip(call.outputs, found if isinstance(found, tuple) else (found,), strict=True))
 
 
@@ -149,14 +147,15 @@ def _regrouped(before: Shape, after: Shape, target: Shape, size: int) -> Shape:
 
 
 class Replay(Module):
-    """A stateless program as a model whose batch may be of any size; call by call, so that it can be compiled.
+    """A stateless program as a model whose batch may be of any size, run call by call; `compile` takes it.
 
     Raises ProgramError for a program that changes states, or whose shapes do not follow its batch.
 
     >>> from tinytorch.models import MLP
     >>> from tinytorch.acceleration.trace import trace
     >>> model = MLP((4, 3))
-    >>> Replay(trace(model, (model.example_input,)).graph)(Tensor([[1.0] * 4] * 5)).shape
+    >>> with tt.no_grad():
+    ...     Replay(trace(model, (model.example_input,)).graph)(Tensor([[1.0] * 4] * 5)).shape
     (5, 3)
     """
 
@@ -169,7 +168,7 @@ class Replay(Module):
         self.graph = graph
         self.batch = growth(graph, 0, 2 * graph.specs[graph.inputs[0]].shape[0])
         self.held = {
-            **{v: tensor for v, tensor in graph.states.items()},
+            **dict(graph.states.items()),
             **{v: from_numpy(array) for v, array in graph.constants.items()},
         }
 

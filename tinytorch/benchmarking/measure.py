@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +22,7 @@ from tinytorch.benchmarking.events import Event, baseline, baseline_graph, event
 from tinytorch.benchmarking.machine import this_machine
 from tinytorch.benchmarking.ratio import Ratio
 from tinytorch.benchmarking.recipe import follow, steps_of
-from tinytorch.benchmarking.result import Figures, Result, Rounds, Technique, digest
+from tinytorch.benchmarking.result import Figures, Ratios, Result, Rounds, Technique, digest
 from tinytorch.ops.spec import Array
 
 CACHING = 1.10
@@ -52,7 +52,7 @@ _IMAGES = {"classify": 12, "offline": 4}
 PLANS = {
     ("images", True): Plan(10_000, 6, 4, _IMAGES, 8, True),
     ("images", False): Plan(2_000, 2, 1, _IMAGES, 4, False),
-    ("text", True): Plan(512, 6, 1, {"score": 8, "generate": 6, "offline": 4}, 4, True),
+    ("text", True): Plan(512, 6, 1, {"score": 6, "generate": 4, "offline": 2}, 3, True),
     ("text", False): Plan(48, 2, 1, {"score": 4, "generate": 2, "offline": 1}, 2, False),
 }
 
@@ -74,17 +74,19 @@ def measure(
     private: samples.Samples | None = None,
     seed: int | None = None,
     verified: bool = False,
+    on_estimate: Callable[[Ratios], None] | None = None,
 ) -> tuple[Result, bytes]:
     """What an entry reaches beside the baseline, and its program in canonical form, empty if it has none.
 
     `strict`: refuse on a machine that cannot isolate. `private`: an organiser's test data in place of ours.
     `seed`: of all random choices, drawn after the entry is hashed unless a result is checked again.
-    `verified`: an organiser measures. What is wrong with the entry stands in the result; raises
+    `verified`: an organiser measures. `on_estimate`: called once, with what the first process showed. What
+    is wrong with the entry stands in the result; raises
     BenchmarkError for what is wrong with the machine.
     """
     with boxes(strict) as box:
         plan = plan_for(event(entry.description.event), quick)
-        return Measurement(entry, plan, box, private, seed, verified).run()
+        return Measurement(entry, plan, box, private, seed, verified, on_estimate).run()
 
 
 class Measurement:
@@ -97,9 +99,11 @@ class Measurement:
         box: Boxes,
         private: samples.Samples | None,
         seed: int | None,
-        verified: bool,
+        verified: bool = False,
+        on_estimate: Callable[[Ratios], None] | None = None,
     ) -> None:
         self.entry, self.plan, self.box, self.private, self.verified = entry, plan, box, private, verified
+        self.on_estimate = on_estimate
         self.event = event(entry.description.event)
         self.given_seed, self.seed = seed, 0
         self.started, self.begun = datetime.now(UTC), time.perf_counter()
@@ -133,12 +137,16 @@ class Measurement:
     def check(self) -> None:
         """Have the file read in a box, and know the entry by its canonical form; only then draw the seed."""
         self.base_file = baseline(self.event.name)
-        base = self.box.put("first", as_bytes(baseline_graph(self.event.name)))
         program = self.entry.program
         if self.entry.closed:
             program = as_bytes(follow(self.event, steps_of(self.entry.description.steps)))
+        base = self.box.put("first", as_bytes(baseline_graph(self.event.name)))
         given = self.box.put("given", program)
-        answer, arrays = self.box.run("check", event=self.event.name, program=given, baseline=base)
+        some = self.box.put("some.safetensors", {"fresh": self.fresh(0, self.event.batch).inputs})
+        (answer, arrays), (_, compiled) = self.box.side_by_side(
+            self.task("check", program=given, baseline=base), self.task("ready", program=base, inputs=some)
+        )
+        self.box.keep_compiled(compiled)
         self.canonical = arrays["canonical"].tobytes()
         self.techniques = (
             *(Technique(t["name"], "found", t["evidence"]) for t in answer["techniques"]),
@@ -147,34 +155,41 @@ class Measurement:
         self.programs = {"first": base, "second": self.box.put("second", arrays["program"].tobytes())}
         self.seed = secrets.randbits(48) if self.given_seed is None else self.given_seed
 
+    def task(self, mode: str, **rest: Any) -> dict[str, Any]:
+        """What a box is told."""
+        return {"mode": mode, "event": self.event.name, **rest}
+
     def take_quality(self) -> None:
         """Both programs on test data, plain and changed: the gate, and what is known by heart."""
-        count = self.plan.samples
         given = {
-            "plain": samples.plain(self.event, count, self.private),
-            "transformed": samples.transformed(self.event, count, self.seed, self.private),
+            "plain": samples.plain(self.event, self.plan.samples, self.private),
+            "transformed": samples.transformed(self.event, self.plan.samples, self.seed, self.private),
         }
         inputs = {name: some.inputs for name, some in given.items()}
         if self.event.kind == "text":
             inputs |= {f"{name} behind": some.labels for name, some in given.items()}
         path = self.box.put("quality.safetensors", inputs)
-        answer, arrays = self.box.run("quality", event=self.event.name, programs=self.programs, inputs=path)
-        self.box.keep_compiled(arrays)
-        if not all(np.isfinite(arrays[f"second {name}"]).all() for name in given):
+        answers = self.box.side_by_side(
+            *(self.task("quality", program=program, inputs=path) for program in self.programs.values())
+        )
+        (base, outputs), (own, outcome) = answers
+        self.box.keep_compiled(outcome)
+        if not all(np.isfinite(outcome[name]).all() for name in given):
             self.reasons.append("outputs are not finite: NaN or infinity is no answer")
             return
-        self.notes += answer["second"]["notes"]
-        self.derived = {name: answer[name]["derived"] for name in ("first", "second")}
-        if answer["second"]["load_seconds"] > self.event.limit:
+        self.notes += own["notes"]
+        self.derived = {"first": base["derived"], "second": own["derived"]}
+        if own["load_seconds"] > self.event.limit:
             self.reasons.append(
-                f"loading took {answer['second']['load_seconds']:.0f} s; at most {self.event.limit:.0f}: "
+                f"loading took {own['load_seconds']:.0f} s; at most {self.event.limit:.0f}: "
                 "work belongs into the run"
             )
-        found = {
-            name: {w: score.qualities(self.event, arrays[f"{name} {w}"], s.labels) for w, s in given.items()}
-            for name in ("first", "second")
-        }
-        self.judge(found["first"], found["second"])
+        self.judge(
+            *(
+                {name: score.qualities(self.event, found[name], some.labels) for name, some in given.items()}
+                for found in (outputs, outcome)
+            )
+        )
 
     def judge(self, base: dict[str, Array], own: dict[str, Array]) -> None:
         """The gate, and the gap between plain and changed data."""
@@ -206,11 +221,10 @@ class Measurement:
         """Bytes of both, each in a process of its own."""
         fresh = self.box.put("memory.safetensors", {"fresh": self.fresh(0, 16).inputs})
         idle = self.programs["first"]
-        found = {}
-        for name, path in self.programs.items():
-            answer, _ = self.box.run("memory", event=self.event.name, program=path, idle=idle, inputs=fresh)
-            found[name] = answer
-        self.memory = found
+        answers = self.box.side_by_side(
+            *(self.task("memory", program=path, idle=idle, inputs=fresh) for path in self.programs.values())
+        )
+        self.memory = {name: answer for name, (answer, _) in zip(self.programs, answers, strict=True)}
 
     def take_times(self) -> None:
         """Both in turns, in several fresh processes, with the baseline beside a copy of itself."""
@@ -218,47 +232,48 @@ class Measurement:
         self.cpu: dict[str, list[float]] = {"first": [], "second": []}
         repeated = []
         for process in range(self.plan.processes):
-            fresh = self.fresh(process, 1024 if self.event.kind == "images" else 64)
-            answer, arrays = self.box.run(
-                "time",
-                event=self.event.name,
-                programs=self.programs,
-                inputs=self.box.put(f"fresh{process}.safetensors", {"fresh": fresh.inputs}),
-                rounds=self.plan.rounds,
-                repeats=self.plan.repeats,
-                instances=self.plan.instances,
-                control=True,
-                derived=self.derived,
-                process=process,
-                seed=self.seed,
-            )
-            self.rounds += rounds_of(answer["rounds"])
-            self.timed.append((fresh, arrays))
+            answer = self.take_process(process)
             repeated.append(answer["repeated"])
             for name, found in self.cpu.items():
                 found.append(answer["cpu"][name])
-        if np.mean(self.cpu["second"]) > THREADS:
-            self.reasons.append(
-                f"threads: {np.mean(self.cpu['second']):.2f} s of CPU for each second on the clock"
-            )
+            if process == 0 and self.on_estimate is not None:
+                self.on_estimate(self.found_ratios())
         if np.median(repeated) > CACHING:
             self.reasons.append(
                 f"caching: a repeated input is answered {np.median(repeated):.2f} times faster than new ones"
             )
+        if np.mean(self.cpu["second"]) > THREADS:
+            used = float(np.mean(self.cpu["second"]))
+            self.reasons.append(f"threads: {used:.2f} s of CPU for each second on the clock")
+
+    def take_process(self, process: int) -> dict[str, Any]:
+        """The times of one process."""
+        fresh = self.fresh(process, 1024 if self.event.kind == "images" else 64)
+        plan = {"rounds": self.plan.rounds, "repeats": self.plan.repeats, "instances": self.plan.instances}
+        answer, arrays = self.box.run(
+            "time",
+            event=self.event.name,
+            programs=self.programs,
+            inputs=self.box.put(f"fresh{process}.safetensors", {"fresh": fresh.inputs}),
+            control=True,
+            derived=self.derived,
+            process=process,
+            seed=self.seed,
+            **plan,
+        )
+        self.rounds += rounds_of(answer["rounds"])
+        self.timed.append((fresh, arrays))
+        return answer
 
     def check_again(self) -> None:
         """What was answered under the clock, in one of the processes, is what is answered without one."""
         process = int(self.seed % self.plan.processes)
         fresh, arrays = self.timed[process]
         at = arrays["second at"]
-        _, later = self.box.run(
-            "again",
-            event=self.event.name,
-            programs={"second": self.programs["second"]},
-            inputs=str(self.box.folder / f"fresh{process}.safetensors"),
-            at={"second": at.tolist()},
-        )
-        timed, wanted = arrays["second outputs"], later["second outputs"]
+        inputs = str(self.box.folder / f"fresh{process}.safetensors")
+        task = self.task("again", program=self.programs["second"], inputs=inputs, at=at.tolist())
+        _, later = self.box.run(**task)
+        timed, wanted = arrays["second outputs"], later["outputs"]
         off = float(np.abs(timed - wanted).mean()) if timed.shape == wanted.shape else np.inf
         if not off <= OFF * max(float(wanted.std()), 1e-9):
             self.reasons.append("answers under the clock differ from those without one")
@@ -283,9 +298,7 @@ class Measurement:
     def result(self) -> Result:
         """All of it; figures only where everything was measured."""
         whole = not self.reasons
-        if whole:
-            self.base, self.figures = self.figures_of("first"), self.figures_of("second")
-        found = self.ratios() if whole else None
+        found = self.found_ratios() if whole else None
         control = score.control(self.event, self.rounds) if self.rounds else None
         steady = control is not None and score.is_steady(control)
         says = self.entry.description
@@ -316,11 +329,10 @@ class Measurement:
             recipe=self.entry.text if self.entry.closed else "",
         )
 
-    def ratios(self) -> labels.Ratios:
-        """Of what was measured."""
-        assert self.figures is not None, "it is valid"
-        assert self.base is not None, "it is valid"
-        assert self.accuracy is not None, "it is valid"
+    def found_ratios(self) -> Ratios:
+        """Of what is measured so far."""
+        self.base, self.figures = self.figures_of("first"), self.figures_of("second")
+        assert self.accuracy is not None, "the gate was passed"
         return score.ratios(self.event, self.rounds, self.figures, self.base, self.accuracy)
 
     def labels(self, noisy: bool) -> list[str]:

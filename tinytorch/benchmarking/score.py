@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +20,8 @@ LEFT_BEHIND = 8 * 2**20
 GAP, GAP_SURE = 0.05, 0.02
 """By how much more than the baseline an entry may lose under small changes of the data: as a share of its
 quality, found, and at least with 97.5 % confidence. An answer table loses nearly all; int8 codes 0.002."""
+FEW = 3
+"""Processes of which an interval can be made."""
 STEADY = 0.03
 """How far from 1 a program may seem to be beside a copy of itself where a result is published."""
 
@@ -68,7 +71,7 @@ def knows_by_heart(gap: Ratio) -> bool:
     (True, False)
     """
     low = gap.estimate().low
-    return gap.log > GAP and low is not None and np.log(low) > GAP_SURE
+    return gap.log > GAP and low is not None and math.log(low) > GAP_SURE
 
 
 def counted_memory(arena: int, resident: int, grown: int) -> int:
@@ -83,12 +86,14 @@ def counted_memory(arena: int, resident: int, grown: int) -> int:
 def times_faster(rounds: Sequence[Rounds], part: str) -> Ratio:
     """How many times faster the second is than the first in a part, each process counting as one sample.
 
-    Within a process it is the trimmed mean over its rounds; where there is one process, its rounds count.
+    Within a process it is the trimmed mean over its rounds. Where there are fewer than FEW processes each
+    round counts by itself, which says nothing of what differs from one process to the next.
     """
     by_process: dict[int, list[Rounds]] = {}
-    for one in rounds:
-        if one.part == part:
-            by_process.setdefault(one.process, []).append(one)
+    mine = [one for one in rounds if one.part == part]
+    few = len({one.process for one in mine}) < FEW
+    for one in mine:
+        by_process.setdefault(0 if few else one.process, []).append(one)
     tests = []
     for runs in by_process.values():
         first = [t for run in runs for t in run.first]

@@ -72,33 +72,27 @@ def check(task: Mapping[str, Any]) -> Answer:
     return {"techniques": seen}, {name: np.frombuffer(form, np.uint8) for name, form in forms.items()}
 
 
+def ready(task: Mapping[str, Any]) -> Answer:
+    """Compile a program, and say what can be derived from it."""
+    one = event(task["event"])
+    arm = Arm(admitted(Path(task["program"]), one), one)
+    derived = arm.derive(load_file(task["inputs"])["fresh"][: one.batch])
+    return {"load_seconds": arm.load_seconds, "notes": arm.notes, "derived": derived}, _programs()
+
+
 def quality(task: Mapping[str, Any]) -> Answer:
-    """The outputs of each program on inputs in a file: logits of images, or nats of each byte of text."""
+    """The outputs of a program on inputs in a file: logits of images, or nats of each byte of text."""
     one = event(task["event"])
     given = load_file(task["inputs"])
-    figures: dict[str, Any] = {}
+    arm = Arm(admitted(Path(task["program"]), one), one)
+    derived = arm.derive(given["plain"][: one.batch])
     arrays: dict[str, Array] = {}
-    for name, path in task["programs"].items():
-        arm = Arm(admitted(Path(path), one), one)
-        derived = arm.derive(given["plain"][: one.batch])
-        if one.kind == "text":
-            arm.write(given["plain"][0, : one.inputs.shape[1] // 2])
-        figures[name] = {"load_seconds": arm.load_seconds, "notes": arm.notes, "derived": derived}
-        for which in ("plain", "transformed"):
-            inputs, behind = given[which], given.get(f"{which} behind")
-            found = [_scored(arm, inputs[i : i + 1], behind, i) for i in range(len(inputs))]
-            arrays[f"{name} {which}"] = np.concatenate(found)
+    for which in ("plain", "transformed"):
+        inputs, behind = given[which], given.get(f"{which} behind")
+        found = [_scored(arm, inputs[i : i + 1], behind, i) for i in range(len(inputs))]
+        arrays[which] = np.concatenate(found)
+    figures = {"load_seconds": arm.load_seconds, "notes": arm.notes, "derived": derived}
     return figures, arrays | _programs()
-
-
-def ready(task: Mapping[str, Any]) -> Answer:
-    """Compile the programs, and say what can be derived from them."""
-    one = event(task["event"])
-    probe = load_file(task["inputs"])["plain"]
-    derived = {}
-    for name, path in task["programs"].items():
-        derived[name] = Arm(admitted(Path(path), one), one).derive(probe)
-    return {"derived": derived}, _programs()
 
 
 def _scored(arm: Arm, x: Array, behind: Array | None, at: int) -> Array:
@@ -223,12 +217,9 @@ def measure_memory(task: Mapping[str, Any]) -> Answer:
 def again(task: Mapping[str, Any]) -> Answer:
     """The outputs on inputs that were timed elsewhere, one after the other."""
     one = event(task["event"])
+    arm = Arm(admitted(Path(task["program"]), one), one)
     inputs = load_file(task["inputs"])["fresh"]
-    arrays = {}
-    for name, path in task["programs"].items():
-        arm = Arm(admitted(Path(path), one), one)
-        arrays[f"{name} outputs"] = arm.all(inputs[np.array(task["at"][name], np.int64)])
-    return {}, arrays
+    return {}, {"outputs": arm.all(inputs[np.array(task["at"], np.int64)])}
 
 
 TASKS: Mapping[str, Callable[[Mapping[str, Any]], Answer]] = {

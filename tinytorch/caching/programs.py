@@ -26,8 +26,9 @@ class ProgramLanguage(Replay):
     >>> from tinytorch.caching import Decoder
     >>> from tinytorch.models import GPT
     >>> model = GPT(vocab_size=10, context=8, width=16, layers=1, heads=2)
-    >>> decoder = Decoder(ProgramLanguage(trace(model, (model.example_input,)).graph), compiled=False)
-    >>> decoder.feed([[1, 2, 3]]).shape
+    >>> with tt.no_grad():
+    ...     graph = trace(model, (model.example_input,)).graph
+    >>> Decoder(ProgramLanguage(graph), compiled=False).feed([[1, 2, 3]]).shape
     (1, 10)
     """
 
@@ -45,8 +46,7 @@ class ProgramLanguage(Replay):
         if logits.shape[1] != self.context or self.time.axes.get(out) != (1,):
             raise ProgramError(f"program: gives {logits} for {ids}: no logits for each position")
         self._layers = {
-            at: n
-            for n, at in enumerate(i for i, c in enumerate(graph.calls) if isinstance(c.op, Attention))
+            at: n for n, at in enumerate(i for i, c in enumerate(graph.calls) if isinstance(c.op, Attention))
         }
         shapes = {self._heads(at, call) for at, call in enumerate(graph.calls) if at in self._layers}
         if len(shapes) != 1:

@@ -25,6 +25,8 @@ COMMANDS = {
     "prune": ("tinytorch.cli.prune", "Set most weights of a model to zero, or take whole channels."),
     "distill": ("tinytorch.cli.distill", "Train a small model on what a larger one says."),
     "compress": ("tinytorch.cli.compress", "Prune, share and encode a model until a budget is met."),
+    "optimize": ("tinytorch.cli.optimize", "Make an entry to TinyMLPerf that passes its gate."),
+    "bench": ("tinytorch.cli.bench", "TinyMLPerf: measure an entry, submit it, see the boards."),
     "generate": ("tinytorch.cli.generate", "Have a language model go on with a text."),
     "chat": ("tinytorch.cli.chat", "Talk to a language model."),
     "cost": ("tinytorch.cli.cost", "Predict latency and cost of a model, here and on other devices."),

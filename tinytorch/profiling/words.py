@@ -149,11 +149,13 @@ def shared(estimate: Estimate) -> str:
 
 
 def times(estimate: Estimate) -> str:
-    """A ratio with its interval, with a decimal more where that is narrow.
+    """A ratio with its interval, with a decimal more where that is narrow; an exact one has none.
 
-    >>> times(Estimate(1.43, 1.39, 1.47)), times(Estimate(1.012, 1.003, 1.021))
-    ('1.43x [1.39, 1.47]', '1.012x [1.003, 1.021]')
+    >>> times(Estimate(1.43, 1.39, 1.47)), times(Estimate(1.012, 1.003, 1.021)), times(Estimate(2, 2, 2))
+    ('1.43x [1.39, 1.47]', '1.012x [1.003, 1.021]', '2.00x')
     """
+    if estimate.low == estimate.value == estimate.high:
+        return f"{estimate.value:.2f}x"
     ends = [end for end in (estimate.low, estimate.high) if end is not None and math.isfinite(end)]
     narrow = len(ends) == 2 and ends[1] - ends[0] < NARROW * abs(estimate.value)
     decimals = 3 if narrow else 2

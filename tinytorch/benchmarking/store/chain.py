@@ -59,7 +59,7 @@ class Link:
         """SHA-256 over all of them, the payload by its own hash.
 
         >>> Link(1, "result", "2026-01-01", b"{}", START).hash[:8]
-        'ac8ee48b'
+        'd9dbb394'
         """
         text = msgspec.json.encode(
             [self.number, self.kind, self.written, digest(self.payload), self.previous]

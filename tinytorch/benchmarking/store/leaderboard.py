@@ -55,6 +55,10 @@ class Leaderboard:
         self.key: Key = load_key(self.folder)
         self.heads = Heads(self.folder / "heads")
 
+    def close(self) -> None:
+        """Let go of the database."""
+        self.database.engine.dispose()
+
     # ------------------------------------------------------------ adding
 
     def add(self, result: Result, program: bytes = b"") -> int:
@@ -64,19 +68,19 @@ class Leaderboard:
         with another hash than the result's.
         """
         with self.database.write() as connection:
-            number, hash = self.append(connection, result, program)
-        self._seen(number, hash)
+            number = self.append(connection, result, program)
+        self.note_head()
         return number
 
     def add_comparison(self, comparison: Comparison) -> int:
         """Append a paired re-run; the number of its record."""
         with self.database.write() as connection:
-            number, hash = self.append(connection, comparison)
-        self._seen(number, hash)
+            number = self.append(connection, comparison)
+        self.note_head()
         return number
 
-    def append(self, connection: Connection, record: Record, program: bytes = b"") -> tuple[int, str]:
-        """Append within a transaction that is open, alone in writing: number and hash."""
+    def append(self, connection: Connection, record: Record, program: bytes = b"") -> int:
+        """Append within a transaction that is open, alone in writing: the number."""
         if isinstance(record, Result) and record.valid and digest(program) != record.entry:
             raise BenchmarkError(
                 f"add: the program has the hash {digest(program)[:12]}, not {record.entry[:12]}"
@@ -106,7 +110,7 @@ class Leaderboard:
         connection.execute(
             update(HEAD).where(HEAD.c.id == 1).values(length=link.number, hash=link.hash, signature=signature)
         )
-        return link.number, link.hash
+        return link.number
 
     def _head(self, connection: Connection) -> tuple[str, int, str]:
         """Which store it is, how many records there are and the hash of the last; made for an empty store."""
@@ -125,11 +129,10 @@ class Leaderboard:
         )
         return store, 0, START
 
-    def _seen(self, number: int, hash: str) -> None:
-        """Note the head outside the database, where rolling that back does not reach."""
-        with self.database.read() as connection:
-            store = self._head(connection)[0]
-        self.heads.note(store, number, hash)
+    def note_head(self) -> None:
+        """Note the head outside the database, where setting that back does not reach, one at a time."""
+        with self.database.write() as connection:
+            self.heads.note(*self._head(connection))
 
     # ------------------------------------------------------------ asking
 

@@ -125,11 +125,11 @@ class Queue:
         """
         with self.board.database.write() as connection:
             self._end(connection, job, worker or whoami(), state="done")
-            number, hash = self.board.append(connection, result, program)
+            number = self.board.append(connection, result, program)
             reason = "; ".join(result.reasons)[:1000] if not result.valid else ""
             values = {"record": number, "reason": reason, "program": b""}
             connection.execute(update(JOBS).where(JOBS.c.id == job.id).values(**values))
-        self.board._seen(number, hash)
+        self.board.note_head()
         return number
 
     def fail(self, job: Job, reason: str, worker: str | None = None) -> None:
