@@ -212,16 +212,20 @@ class Competition:
 
     # ------------------------------------------------------------ uploads
 
-    def work(self, queue: Queue) -> Job | None:
-        """Take the next upload and measure it to its end; the job as it is then, None where none waits."""
+    def work(self, queue: Queue, told: list[Job] | None = None) -> Job | None:
+        """Take the next upload and measure it to its end; the job as it is then, None where none waits.
+
+        `told`: a list that holds the job while it is worked on.
+        """
         taken = queue.take()
         if taken is None:
             return None
         job, entry = taken
+        if told is not None:
+            told.append(job)
         try:
             self.enter_baseline(entry.description.event, entry.description.division)
-            queue.beat(job)
-            result, program = self._measured(entry, lambda ratios: None)
+            result, program = self._measured(entry, None)
         except BenchmarkError as error:
             queue.fail(job, str(error))
             return queue.job(job.ticket)

@@ -201,6 +201,24 @@ def verify(number: int | None, key: str | None, store: str | None) -> int:
 
 
 @command.command()
+@STORE
+@STRICT
+@click.option("--once", is_flag=True, help="Stop where nothing waits.")
+def work(store: str | None, strict: bool, once: bool) -> None:
+    """Measure what was uploaded and waits, one entry at a time."""
+    import signal
+    import threading
+
+    from tinytorch.benchmarking.competition import Competition
+    from tinytorch.benchmarking.web.serve import work as measure_all
+
+    until = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: until.set())
+    count = measure_all(Competition(_board(store), strict=strict), until, once)
+    console.say(f"{count} measured")
+
+
+@command.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 @STORE
 def export(folder: Path, store: str | None) -> None:

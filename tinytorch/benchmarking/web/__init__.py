@@ -1,0 +1,1 @@
+"""The boards as web pages: served with uploads, or exported as static files."""
