@@ -117,6 +117,8 @@ class Measurement:
         self.base: Figures | None = None
         self.accuracy: Ratio | None = None
         self.outcomes = ""
+        self.timed: list[tuple[samples.Samples, dict[str, Array]]] = []
+        self.cpu: dict[str, list[float]] = {"first": [], "second": []}
 
     def run(self) -> tuple[Result, bytes]:
         """Do it all, step by step, until something is wrong with the entry."""
@@ -174,7 +176,7 @@ class Measurement:
         )
         (base, outputs), (own, outcome) = answers
         self.box.keep_compiled(outcome)
-        if not all(np.isfinite(outcome[name]).all() for name in given):
+        if not all_finite([outcome[name] for name in given]):
             self.reasons.append("outputs are not finite: NaN or infinity is no answer")
             return
         self.notes += own["notes"]
@@ -228,8 +230,6 @@ class Measurement:
 
     def take_times(self) -> None:
         """Both in turns, in several fresh processes, with the baseline beside a copy of itself."""
-        self.timed: list[tuple[samples.Samples, dict[str, Array]]] = []
-        self.cpu: dict[str, list[float]] = {"first": [], "second": []}
         repeated = []
         for process in range(self.plan.processes):
             answer = self.take_process(process)
@@ -361,6 +361,15 @@ class Measurement:
             quality=self.means[name]["plain"],
             transformed=self.means[name]["transformed"],
         )
+
+
+def all_finite(outputs: Sequence[Array]) -> bool:
+    """Whether no answer is NaN or infinite: comparing such with anything says nothing.
+
+    >>> all_finite([np.ones(2)]), all_finite([np.ones(2), np.array([np.nan])])
+    (True, False)
+    """
+    return all(bool(np.isfinite(one).all()) for one in outputs)
 
 
 def rounds_of(sent: Sequence[dict[str, Any]]) -> list[Rounds]:

@@ -28,7 +28,7 @@ from tinytorch.benchmarking.race import Lane, race, repeated
 from tinytorch.benchmarking.result import Rounds
 from tinytorch.benchmarking.techniques import found_in
 from tinytorch.caching.resident import give_back
-from tinytorch.errors import BenchmarkError, TinyTorchError
+from tinytorch.errors import BenchmarkError, ProgramError, TinyTorchError
 from tinytorch.ops.base import clock
 from tinytorch.ops.spec import Array
 from tinytorch.profiling.memory.meter import resident_size
@@ -40,7 +40,10 @@ Answer = tuple[dict[str, Any], dict[str, Array]]
 
 def admitted(path: Path, one: Event) -> Graph:
     """The program in a file, if it can be an entry of the event; raises BenchmarkError or ProgramError."""
-    found = load_artifact(path, limits=LIMITS)
+    try:
+        found = load_artifact(path, limits=LIMITS)
+    except ProgramError as error:
+        raise ProgramError(str(error).removeprefix(f"{path}: ")) from None  # the path is the runner's own
     graph = found.graph
     takes, gives = ([graph.specs[v] for v in values] for values in (graph.inputs, graph.outputs))
     if not found.stateless:
