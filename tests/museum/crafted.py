@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,11 @@ def baseline_with(change: Callable[[Tensor], Any]) -> Graph:
     """The baseline, with something done to its logits."""
     model = baseline_model(EVENT)
     return traced(lambda x: change(model(x)))
+
+
+def renamed_copy(graph: Graph) -> Graph:
+    """A copy that differs in the names of values alone: another file, the same program."""
+    return replace(graph, names={v: f"mine.v_{v}" for v in (*graph.states, *graph.constants)})
 
 
 class Table(Module):

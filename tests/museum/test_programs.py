@@ -19,6 +19,7 @@ from tests.museum.crafted import (
     products,
     refused,
     remembering,
+    renamed_copy,
     traced,
     tried,
 )
@@ -212,12 +213,6 @@ def test_empty_boast() -> None:
 # ---------------------------------------------------------------- honest ones
 
 
-def renamed(graph: Graph) -> Graph:
-    """A copy that differs in the names of values alone: another file, the same program."""
-    graph.names = {v: f"mine.{name}" for v, name in graph.names.items()}
-    return graph
-
-
 class Halved(Module):
     """A model with logits of half the size: another program, as good."""
 
@@ -234,7 +229,7 @@ def honest() -> dict[str, Any]:
 
     narrow = [{"kind": "shrink", "amount": 0.1}, {"kind": "train", "epochs": 4}]
     return {
-        "a copy": lambda: renamed(baseline_with(lambda logits: logits)),
+        "a copy": lambda: renamed_copy(baseline_with(lambda logits: logits)),
         "another scale": lambda: traced(Halved(baseline_model(EVENT))),
         "int8": lambda: follow(EVENT, steps_of([{"kind": "quantize"}])),
         "pruned": lambda: follow(EVENT, steps_of([{"kind": "prune", "sparsity": 0.3}])),

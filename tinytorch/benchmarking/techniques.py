@@ -30,6 +30,8 @@ SPARSE: tuple[type[Op], ...] = (LinearCSR, LinearBlocked)
 PRODUCTS: tuple[type[Op], ...] = (Linear, Conv2d, MatMul, BlockLinear, *INTEGER, *SPARSE)
 TABLES: tuple[type[Op], ...] = (Lookup, LookupInt8, LookupInt4)
 LOOKS: tuple[type[Op], ...] = (Cast, Reshape, Permute, Expand)
+SCALES = ("mul", "div", "add", "sub")
+"""What codes go through on their way back to float32."""
 FEWEST = 512
 """Elements of a weight from which zeros and distinct values say something."""
 ZEROS, DISTINCT = 0.2, 256
@@ -165,8 +167,17 @@ def _weights(graph: Graph, call: Call) -> Iterator[tuple[int, Array]]:
 
 
 def _held(graph: Graph, makers: dict[int, int], value: int) -> _Held | None:
-    while value in makers and isinstance(graph.calls[makers[value]].op, LOOKS):
-        value = graph.calls[makers[value]].inputs[0]
+    """The tensor that a value is: as it is stored, looked at in another way, or scaled by further ones."""
+    while value in makers:
+        call = graph.calls[makers[value]]
+        if isinstance(call.op, LOOKS):
+            value = call.inputs[0]
+            continue
+        parts = [_held(graph, makers, v) for v in call.inputs] if call.op.name in SCALES else []
+        known = [part for part in parts if part is not None]
+        if not known or len(known) < len(call.inputs):
+            return None
+        return max(known, key=lambda part: part.array.size)
     if value in graph.states:
         return _Held(value, graph.states[value]._array)
     return _Held(value, graph.constants[value]) if value in graph.constants else None
