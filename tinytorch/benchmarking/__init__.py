@@ -11,7 +11,7 @@ __all__ = ["Benchmark", "Competition", "Submission", "TinyMLPerf"]
 
 
 def __getattr__(name: str) -> Any:
-    """The names above when they are first asked for: boxes import parts of this package and must start fast."""
+    """The names above when they are first asked for: boxes import parts of this package, and start fast."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from tinytorch.benchmarking import competition
