@@ -66,7 +66,8 @@ def test_the_file_says_what_ran(figures: dict[str, Any]) -> None:
     assert machine["cores"] >= 1
     assert machine["threads"] >= 1
     assert all(value for name, value in machine.items() if name != "warnings")
-    assert list(figures["stages"]) == ["train", "profile", "accelerate", "quantize", "compress", "cache"]
+    stages = ["train", "profile", "accelerate", "quantize", "compress", "cache", "benchmark"]
+    assert list(figures["stages"]) == stages
 
 
 def numpy_logits(model: Any, images: np.ndarray) -> np.ndarray:

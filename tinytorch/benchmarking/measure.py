@@ -14,11 +14,12 @@ import numpy as np
 
 from tinytorch import console
 from tinytorch.acceleration.artifact.save import as_bytes
+from tinytorch.acceleration.graph import Graph
 from tinytorch.benchmarking import outcomes, samples, score
 from tinytorch.benchmarking import result as labels
 from tinytorch.benchmarking.boxes import Boxes, RefusedError, boxes, runner_hash
 from tinytorch.benchmarking.entry import Entry
-from tinytorch.benchmarking.events import Event, baseline, baseline_graph, event
+from tinytorch.benchmarking.events import Event, baseline, baseline_graph, canonical, event
 from tinytorch.benchmarking.machine import this_machine
 from tinytorch.benchmarking.ratio import Ratio
 from tinytorch.benchmarking.recipe import follow, steps_of
@@ -75,18 +76,20 @@ def measure(
     seed: int | None = None,
     verified: bool = False,
     on_estimate: Callable[[Ratios], None] | None = None,
+    base: Graph | None = None,
 ) -> tuple[Result, bytes]:
     """What an entry reaches beside the baseline, and its program in canonical form, empty if it has none.
 
     `strict`: refuse on a machine that cannot isolate. `private`: an organiser's test data in place of ours.
     `seed`: of all random choices, drawn after the entry is hashed unless a result is checked again.
     `verified`: an organiser measures. `on_estimate`: called once, with what the first process showed. What
-    is wrong with the entry stands in the result; raises
-    BenchmarkError for what is wrong with the machine.
+    is wrong with the entry stands in the result. `base`: another program in the baseline's place, whose
+    result is on no board. Raises BenchmarkError for what is wrong with
+    the machine.
     """
     with boxes(strict) as box:
         plan = plan_for(event(entry.description.event), quick)
-        return Measurement(entry, plan, box, private, seed, verified, on_estimate).run()
+        return Measurement(entry, plan, box, private, seed, verified, on_estimate, base).run()
 
 
 class Measurement:
@@ -101,9 +104,10 @@ class Measurement:
         seed: int | None,
         verified: bool = False,
         on_estimate: Callable[[Ratios], None] | None = None,
+        base: Graph | None = None,
     ) -> None:
         self.entry, self.plan, self.box, self.private, self.verified = entry, plan, box, private, verified
-        self.on_estimate = on_estimate
+        self.on_estimate, self.own_base = on_estimate, base
         self.event = event(entry.description.event)
         self.given_seed, self.seed = seed, 0
         self.started, self.begun = datetime.now(UTC), time.perf_counter()
@@ -138,11 +142,12 @@ class Measurement:
 
     def check(self) -> None:
         """Have the file read in a box, and know the entry by its canonical form; only then draw the seed."""
-        self.base_file = baseline(self.event.name)
+        base_graph = self.own_base or baseline_graph(self.event.name)
+        self.base_file = canonical(base_graph) if self.own_base else baseline(self.event.name)
         program = self.entry.program
         if self.entry.closed:
             program = as_bytes(follow(self.event, steps_of(self.entry.description.steps)))
-        base = self.box.put("first", as_bytes(baseline_graph(self.event.name)))
+        base = self.box.put("first", as_bytes(base_graph))
         given = self.box.put("given", program)
         some = self.box.put("some.safetensors", {"fresh": self.fresh(0, self.event.batch).inputs})
         (answer, arrays), (_, compiled) = self.box.side_by_side(
@@ -312,7 +317,7 @@ class Measurement:
             runner=runner_hash(),
             seed=self.seed,
             valid=whole,
-            published=whole and steady and self.plan.ranked,
+            published=whole and steady and self.plan.ranked and self.own_base is None,
             reasons=(*self.reasons, *self.notes),
             labels=tuple(self.labels(whole and self.plan.ranked and not steady)),
             figures=self.figures,

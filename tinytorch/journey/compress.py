@@ -44,7 +44,7 @@ from tinytorch.journey.pictures import filters, maps, weights_of
 from tinytorch.journey.quantize import data_of, gained, part_of
 from tinytorch.journey.stage import Journey, Stage
 from tinytorch.models.gpt import GPT
-from tinytorch.models.registry import Model
+from tinytorch.models.registry import Model, name_of
 from tinytorch.nn.module import Module
 from tinytorch.ops.spec import Array
 from tinytorch.quantization.quantize import quantize
@@ -273,6 +273,7 @@ def _zeros(bench: _Bench, cut: Mapping[float, Module], splits: Splits) -> Iterat
     eight = quantize(
         cut[0.7], splits.calibration, "int8", prefer="size", max_loss=np.inf, scan=False, seed=seed
     )
+    bench.journey.optimised.setdefault(name_of(bench.model), []).append(eight)
     step = replace(bench.step(MIXED, eight, "codes for what is left"), sparsity=sparsity(cut[0.7]))
     yield bench.point("zeros", step, eight)
 

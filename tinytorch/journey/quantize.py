@@ -112,6 +112,7 @@ class QuantizeStage(Stage[OnCodes]):
         shipped = quantize(
             trained, splits.calibration, "int8", validation=splits.validation, seed=journey.seed
         )
+        journey.optimised.setdefault(model, []).append(shipped)
         report = shipped.report()
         figure = tested(trained, trained, splits.test[:1]).name
         layers = quantizable(trained)

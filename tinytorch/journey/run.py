@@ -12,6 +12,7 @@ from tinytorch import console, models
 from tinytorch.errors import DataError
 from tinytorch.journey import report
 from tinytorch.journey.accelerate import AccelerateStage
+from tinytorch.journey.benchmark import BenchmarkStage
 from tinytorch.journey.cache import CacheStage
 from tinytorch.journey.compress import CompressStage
 from tinytorch.journey.profile import ProfileStage
@@ -28,6 +29,7 @@ STAGES: list[Stage[Any]] = [
     QuantizeStage(),
     CompressStage(),
     CacheStage(),
+    BenchmarkStage(),
 ]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from tinytorch.models.registry import Model
+from tinytorch.nn.module import Module
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -65,6 +66,7 @@ class Journey:
     seed: int = 0
     command: str = "tito journey"
     models: dict[str, Model] = field(default_factory=dict)
+    optimised: dict[str, list[Module]] = field(default_factory=dict)  # what stages made of them, by model
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
