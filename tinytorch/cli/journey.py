@@ -33,7 +33,7 @@ ALL = "all"
     "--picture", type=click.Path(path_type=Path), metavar="FILE", help="Draw an SVG of the run, too."
 )
 def command(model: str, quick: bool, out: Path, seed: int, threads: int, picture: Path | None) -> None:
-    """Train an MLP and a CNN on images and a GPT on text; profile, compile, quantize, compress, cache, benchmark.
+    """Train an MLP and a CNN on images and a GPT on text; then make them fast, small, and compete.
 
     All three take about 7 minutes on two free cores. The report is one page that needs nothing else,
     index.html, with all figures in journey.json beside it.
