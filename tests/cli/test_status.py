@@ -51,7 +51,7 @@ def test_the_road(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> N
     text = capsys.readouterr().out
     assert "01  Shapes  ###.........  1 of 4\n02  Layers  ............  1 exercise\n" in text
     assert "1 of 5 exercises done\n" in text
-    end = "Next: Spec.nbytes in work/01_shapes.py, then: tito check 01\n0 of 5 milestones passed\n"
+    end = "Next: Spec.nbytes in work/01_shapes.py, then: tito check 01\n0 of 6 milestones passed\n"
     assert text.endswith(end)
 
 
@@ -61,7 +61,7 @@ def test_a_lesson_that_is_done(workspace: Workspace, capsys: pytest.CaptureFixtu
     assert run(["status"]) == 0
     text = capsys.readouterr().out
     assert "01  Shapes  ############  done\n" in text
-    assert text.endswith("Next: tito start 02\n0 of 5 milestones passed\n")
+    assert text.endswith("Next: tito start 02\n0 of 6 milestones passed\n")
 
 
 def test_what_is_no_longer_in_the_file_is_not_done(
@@ -71,7 +71,7 @@ def test_what_is_no_longer_in_the_file_is_not_done(
     assert run(["status"]) == 0
     text = capsys.readouterr().out
     assert "0 of 5 exercises done" in text
-    assert text.endswith("Next: tito start 01\n0 of 5 milestones passed\n")
+    assert text.endswith("Next: tito start 01\n0 of 6 milestones passed\n")
 
 
 def test_the_road_with_a_file_that_cannot_be_read(
@@ -236,9 +236,9 @@ def test_the_road_of_the_course_that_ships(
         progress.enter(one, [e.name for e in one.exercises], [])
     progress.save()
     assert run(["status"]) == 0
-    end = "Next: tito start 05\n0 of 5 milestones passed; ready: tito milestone 1957\n"
+    end = "Next: tito start 05\n0 of 6 milestones passed; ready: tito milestone 1957\n"
     assert capsys.readouterr().out.endswith(end)
     progress.milestones["1957_perceptron"] = now()
     progress.save()
     assert run(["status"]) == 0
-    assert capsys.readouterr().out.endswith("\n1 of 5 milestones passed\n")
+    assert capsys.readouterr().out.endswith("\n1 of 6 milestones passed\n")

@@ -20,7 +20,7 @@ from tinytorch.learn.milestone import Milestone, Outcome, attempt, find, milesto
 from tinytorch.learn.work import Piece
 from tinytorch.nn import Flatten
 
-NAMES = ["1957_perceptron", "1969_xor", "1986_mlp", "1998_cnn", "2017_transformer"]
+NAMES = ["1957_perceptron", "1969_xor", "1986_mlp", "1998_cnn", "2017_transformer", "2018_mlperf"]
 LAYERS = """
 title = "Layers"
 minutes = 20
@@ -51,13 +51,13 @@ def toy(tmp_path: Path) -> Milestone:
 # ---------------------------------------------------------------- what they state
 
 
-def test_all_five_state_their_needs_and_goals_and_are_short() -> None:
+def test_all_state_their_needs_and_goals_and_are_short() -> None:
     found = milestones()
     assert [m.name for m in found] == NAMES
-    assert [m.lesson for m in found] == ["04", "07", "08", "10", "14"]
+    assert [m.lesson for m in found] == ["04", "07", "08", "10", "14", "20"]
     for milestone in found:
         assert milestone.title.startswith(milestone.name[:4])
-        assert len(milestone.path.read_text(encoding="utf-8").splitlines()) <= 150
+        assert len(milestone.path.read_text(encoding="utf-8").splitlines()) <= 175
     assert find("xor").goals == {
         "one layer: share of four points": ("<=", 0.75),
         "hidden layer: share of four points": (">=", 1.0),
@@ -67,6 +67,7 @@ def test_all_five_state_their_needs_and_goals_and_are_short() -> None:
     assert targets["1986_mlp"] == [0.965]
     assert targets["1998_cnn"] == [0.98]
     assert targets["2017_transformer"] == [0.99, 0.0]
+    assert targets["2018_mlperf"] == [1.5, 1.0, 0.03, 0.6]
 
 
 def test_one_is_found_by_year_name_or_both() -> None:
@@ -192,6 +193,18 @@ def test_a_mask_that_lets_the_model_look_ahead_does_not_pass(tmp_path: Path) -> 
     outcome = attempt(milestone, peeking, tmp_path / "p.png", seeds=[0])
     assert outcome.figures is not None
     assert outcome.figures["bits per byte saved beside a bigram"][0] < 0
+    assert not outcome.reached(milestone)
+
+
+def test_a_defence_that_believes_everybody_does_not_pass(tmp_path: Path) -> None:
+    file = tmp_path / "20_benchmarking.py"
+    file.write_text("def knows_by_heart(gap):\n    return False\n", encoding="utf-8")
+    milestone = find("mlperf")
+    trusting = [Piece("tinytorch.benchmarking.score", "knows_by_heart", str(file))]
+    outcome = attempt(milestone, trusting, tmp_path / "p.png", seeds=[0])
+    assert outcome.figures is not None
+    assert outcome.figures["share of verdicts that are right"] == (0.75,)
+    assert outcome.figures["overall, times the baseline"][0] >= 1.5
     assert not outcome.reached(milestone)
 
 

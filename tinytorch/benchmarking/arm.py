@@ -16,6 +16,7 @@ from tinytorch.acceleration.replay import Replay
 from tinytorch.acceleration.runner import Runner, make_runner
 from tinytorch.acceleration.trace import trace
 from tinytorch.benchmarking.events import Event
+from tinytorch.benchmarking.race import Lane
 from tinytorch.benchmarking.samples import NEW, PROMPT
 from tinytorch.caching.decoder import Decoder
 from tinytorch.caching.programs import ProgramLanguage
@@ -149,6 +150,14 @@ class Arm:
         if part == "generate":
             return lambda x: self.write(x[0, :PROMPT])
         return self.one
+
+    def lane(self, part: str, inputs: Array) -> Lane:
+        """What takes part in a race: samples (n, ...) one by one or, for "offline", in batches."""
+        if part != "offline":
+            return Lane(self.query(part), inputs)
+        size = self.event.batch
+        batches = inputs[: len(inputs) // size * size].reshape(-1, size, *inputs.shape[1:])
+        return Lane(lambda x: self.batch(x[0]), batches)
 
     @property
     def bytes(self) -> tuple[int, int]:

@@ -57,10 +57,14 @@ class Lane:
 
 
 def race(first: Lane, second: Lane, rounds: int, part: str, process: int, swap: bool = False) -> Rounds:
-    """Time both in `rounds` rounds of first, second, second, first; with `swap`, each the other way round.
+    """Time both in `rounds` rounds of first, second, second, first.
 
-    A round counts as the median of its queries, so that an interruption of one of them counts little. One
-    round comes before and does not count: what was called last is in the caches of the processor.
+    Every other round, from the second on, is second, first, first, second; with `swap` each is the other way
+    round. A turn is `lane.burst(count)`, which gives the nanoseconds of each query; `burst_size` says how
+    many queries that are for both. Before the first round each lane has two turns that do not count: what
+    was called last is in the caches of the processor. A round counts as the median of all queries that a lane
+    answered in it, in seconds, appended to `lane.rounds`, so that one interruption counts little; all
+    nanoseconds go to `lane.queries`. The result holds both lanes' rounds, and of their queries `_some`.
     """
     count = burst_size([first, second])
     for lane in (first, second, second, first):

@@ -27,7 +27,10 @@ STEADY = 0.03
 
 
 def passes_gate(event: Event, quality: float, baseline: float) -> bool:
-    """Whether enough of the baseline's quality is left: its accuracy times the gate, or bits times the gate.
+    """Whether enough of the baseline's quality is left.
+
+    Of images (`event.kind` is "images") that is at least `event.gate` times the baseline's accuracy; of text
+    at most `event.gate` times its bits per byte, of which fewer are better. NaN passes no gate.
 
     >>> from tinytorch.benchmarking.events import event
     >>> passes_gate(event("mlp_sprint"), 0.886, 0.8942), passes_gate(event("mlp_sprint"), 0.885, 0.8942)
@@ -56,7 +59,9 @@ def accuracy_ratio(event: Event, entry: Array, baseline: Array) -> Ratio:
 def transform_gap(event: Event, entry: tuple[Array, Array], baseline: tuple[Array, Array]) -> Ratio:
     """By how much more an entry gains from plain data than the baseline does, as a ratio above 1.
 
-    entry, baseline: qualities of samples, plain and under small changes.
+    entry, baseline: qualities of samples, plain and under small changes. How much each gains is
+    `accuracy_ratio(event, plain, changed)`; in logarithms the gap is the difference of both. Their errors
+    add up in squares, and it has the fewer degrees of freedom of the two.
     """
     own = accuracy_ratio(event, *entry)
     usual = accuracy_ratio(event, *baseline)
@@ -66,6 +71,9 @@ def transform_gap(event: Event, entry: tuple[Array, Array], baseline: tuple[Arra
 
 def knows_by_heart(gap: Ratio) -> bool:
     """Whether a gap is beyond what honest entries show.
+
+    Its logarithm must be above GAP, and that of the lower end of its interval above GAP_SURE: a large gap
+    that chance may have made proves nothing, nor does a small one that is certain.
 
     >>> knows_by_heart(Ratio(0.5, 0.01, 100.0)), knows_by_heart(Ratio(0.01, 0.005, 100.0))
     (True, False)

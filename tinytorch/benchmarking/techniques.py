@@ -48,7 +48,12 @@ def found_in(graph: Graph, baseline: Graph) -> list[Technique]:
 
 
 def integer_work(graph: Graph) -> Technique | None:
-    """Products of integers: their share of the work of all products."""
+    """Products of integers: their share of the work of all products; None where there is none.
+
+    The work of a call among `products(graph)` is `_work(graph, call)`, in FLOPs; products of integers are
+    those whose op is one of INTEGER. `_found` makes the technique "integer arithmetic", whose evidence
+    begins with the share as a whole percentage and ends with the names of these ops, once each and sorted.
+    """
     whole = part = 0
     for call in products(graph):
         work = _work(graph, call)
@@ -61,7 +66,7 @@ def integer_work(graph: Graph) -> Technique | None:
 
 
 def stored_codes(graph: Graph) -> Technique | None:
-    """Weights of fewer bits that are multiplied as float32: a smaller file, no faster product."""
+    """Weights of fewer bits, multiplied as float32: a smaller file, no faster product."""
     few: dict[str, int] = {}
     for call in products(graph):
         if isinstance(call.op, INTEGER):
@@ -76,13 +81,19 @@ def stored_codes(graph: Graph) -> Technique | None:
 
 
 def zeros(graph: Graph) -> Technique | None:
-    """Weights that are zeros, and whether a sparse kernel leaves them out or a dense one multiplies them."""
+    """Weights that are zeros, and whether a sparse kernel leaves them out or a dense one multiplies them.
+
+    Where ops of SPARSE run it is "pruned, sparse kernels", and the evidence names them. Otherwise it is
+    "pruned" if zeros are a share of ZEROS or more of the elements of `_all_weights(graph)`, and the evidence
+    begins with that share as a whole percentage; zeros of a tensor in which they are fewer than that do not
+    count. Else None.
+    """
     sparse = sorted({call.op.name for call in graph.calls if isinstance(call.op, SPARSE)})
     none = total = 0
     for array in _all_weights(graph):
-        share = np.count_nonzero(array) / array.size
+        empty = array.size - int(np.count_nonzero(array))
         total += array.size
-        none += round(array.size * (1 - share)) if 1 - share >= ZEROS else 0
+        none += empty if empty >= ZEROS * array.size else 0
     if sparse:
         dense = f"; of the dense weights {none / total:.0%} are zeros" if none else ""
         return _found("pruned, sparse kernels", f"in {', '.join(sparse)}{dense}")

@@ -161,7 +161,7 @@ class Clocked:
 
     def race(self, other: str, part: str, label: str, swap: bool) -> None:
         """The first program beside another one."""
-        lanes = {name: _lane(self.arms[name], part, self.inputs) for name in ("first", other)}
+        lanes = {name: self.arms[name].lane(part, self.inputs) for name in ("first", other)}
         count = self.task["rounds"][part]
         self.rounds.append(race(lanes["first"], lanes[other], count, label, self.task["process"], swap))
         for name, lane in lanes.items():
@@ -173,16 +173,7 @@ class Clocked:
         """How many times faster the second program answers what it was just asked."""
         if not self.task["repeats"]:
             return 1.0
-        return repeated(_lane(self.arms["second"], self.event.parts[0], self.inputs), self.task["repeats"])
-
-
-def _lane(arm: Arm, part: str, inputs: Array) -> Lane:
-    if part != "offline":
-        return Lane(arm.query(part), inputs)
-    size = arm.event.batch
-    return Lane(
-        lambda x: arm.batch(x[0]), inputs[: len(inputs) // size * size].reshape(-1, size, *inputs.shape[1:])
-    )
+        return repeated(self.arms["second"].lane(self.event.parts[0], self.inputs), self.task["repeats"])
 
 
 def _kept(name: str, lane: Lane) -> dict[str, Array]:

@@ -1,0 +1,11 @@
+"""front has equal points beat each other."""
+
+
+def front(points):
+    return tuple(
+        number
+        for number, point in enumerate(points)
+        if not any(
+            other is not point and all(a <= b for a, b in zip(other, point, strict=True)) for other in points
+        )
+    )

@@ -1,0 +1,11 @@
+"""front asks for better in everything."""
+
+
+def front(points):
+    return tuple(
+        number
+        for number, point in enumerate(points)
+        if not any(
+            other != point and all(a < b for a, b in zip(other, point, strict=True)) for other in points
+        )
+    )

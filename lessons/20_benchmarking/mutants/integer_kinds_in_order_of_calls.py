@@ -1,0 +1,13 @@
+"""integer_work names ops in the order in which they run."""
+
+
+def integer_work(graph):
+    whole = part = 0
+    for call in products(graph):
+        work = _work(graph, call)
+        whole += work
+        part += work if isinstance(call.op, INTEGER) else 0
+    if not part:
+        return None
+    kinds = list(dict.fromkeys(call.op.name for call in graph.calls if isinstance(call.op, INTEGER)))
+    return _found("integer arithmetic", f"{part / whole:.0%} of the work of products, in {', '.join(kinds)}")

@@ -1,0 +1,15 @@
+"""integer_work gives the share of the others."""
+
+
+def integer_work(graph):
+    whole = part = 0
+    for call in products(graph):
+        work = _work(graph, call)
+        whole += work
+        part += work if isinstance(call.op, INTEGER) else 0
+    if not part:
+        return None
+    kinds = sorted({call.op.name for call in graph.calls if isinstance(call.op, INTEGER)})
+    return _found(
+        "integer arithmetic", f"{(whole - part) / whole:.0%} of the work of products, in {', '.join(kinds)}"
+    )

@@ -1,0 +1,12 @@
+"""geometric_mean adds errors as they are."""
+
+
+def geometric_mean(ratios):
+    if not ratios:
+        raise BenchmarkError("none")
+    n = len(ratios)
+    errors = [ratio.error / n for ratio in ratios]
+    error = math.fsum(errors)
+    parts = math.fsum(e**4 / r.freedom for e, r in zip(errors, ratios, strict=True))
+    freedom = error**4 / parts if parts else EXACT
+    return Ratio(math.fsum(r.log for r in ratios) / n, error, freedom)

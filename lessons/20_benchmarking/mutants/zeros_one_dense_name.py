@@ -1,0 +1,15 @@
+"""zeros calls all of it pruned."""
+
+
+def zeros(graph):
+    sparse = sorted({call.op.name for call in graph.calls if isinstance(call.op, SPARSE)})
+    none = total = 0
+    for array in _all_weights(graph):
+        empty = array.size - int(np.count_nonzero(array))
+        total += array.size
+        none += empty if empty >= ZEROS * array.size else 0
+    if sparse:
+        return _found("pruned", f"in {', '.join(sparse)}")
+    if total and none / total >= ZEROS:
+        return _found("pruned", f"{none / total:.0%} of the weights are zeros")
+    return None
