@@ -16,7 +16,7 @@ from tinytorch.compression.shrunk import Shrunk
 from tinytorch.compression.structure import shrink
 from tinytorch.journey import Journey, page
 from tinytorch.journey.compress import CUTS, CompressStage
-from tinytorch.journey.compressed import OnFewer, Point, front, gain, pays, remarks
+from tinytorch.journey.compressed import OnFewer, Point, gain, pays, remarks
 from tinytorch.journey.pareto import chart_of
 from tinytorch.journey.pictures import GONE, ZERO, decoded, filters, maps, weight_codes, zero_map
 from tinytorch.journey.quantize import QuantizeStage, part_of
@@ -157,19 +157,6 @@ def test_trained_models_stay_as_they_were(journey: Journey) -> None:
 
 
 # ---------------------------------------------------------------- what pays
-
-
-def test_the_front_is_what_nothing_beats() -> None:
-    rng = np.random.default_rng(0)
-    points = [(float(s), float(f)) for s, f in rng.integers(0, 12, (60, 2))]
-    expected = []
-    for i, (size, figure) in enumerate(points):
-        beaten = False
-        for s, f in points:
-            beaten = beaten or (s < size and f >= figure) or (s <= size and f > figure)
-        if not beaten:
-            expected.append(i)
-    assert list(front(points)) == expected
 
 
 def test_fewer_bits_per_byte_are_better(mlp: OnFewer, gpt: OnFewer) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tinytorch.benchmarking import pareto
 from tinytorch.compression.sparsify import BreakEven, SparsifyReport
 from tinytorch.compression.steps import Budget
 from tinytorch.journey.pictures import Picture
@@ -78,24 +78,9 @@ class OnFewer:
         return next((point for point in self.points if point.name == name), None)
 
     def front(self) -> tuple[int, ...]:
-        """The numbers of the points that no other is better than: none is as small and as good, and better
-        in one of both.
-        """
-        sign = 1 if self.figure == "accuracy" else -1
-        return front([(point.file, sign * point.figure) for point in self.points])
-
-
-def front(points: Sequence[tuple[float, float]]) -> tuple[int, ...]:
-    """Of pairs of a size and a figure, the higher the better, the numbers of those that no other beats.
-
-    >>> front([(10, 0.9), (5, 0.9), (5, 0.8), (2, 0.7)])
-    (1, 3)
-    """
-    return tuple(
-        number
-        for number, (size, figure) in enumerate(points)
-        if not any(s <= size and f >= figure and (s, f) != (size, figure) for s, f in points)
-    )
+        """The numbers of the points that no other beats in size and quality."""
+        sign = -1 if self.figure == "accuracy" else 1
+        return pareto.front([(point.file, sign * point.figure) for point in self.points])
 
 
 def gain(race: Race) -> str:
