@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 
 import tinytorch as tt
-from benchmarks.compiled.tables import surroundings
+from benchmarks.surroundings import surroundings
 from tinytorch import console
 from tinytorch.profiling.environment import describe
 

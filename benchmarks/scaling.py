@@ -16,9 +16,10 @@ import torch
 
 import tinytorch as tt
 from benchmarks.compiled.measure import contest, timed
-from benchmarks.compiled.tables import span, surroundings
+from benchmarks.compiled.tables import span
 from benchmarks.compiled.workloads import FORWARD, SGD, STEP, Workload, images, rows, tokens
 from benchmarks.peers.arm import COMPILED, EAGER, OURS
+from benchmarks.surroundings import surroundings
 from tinytorch import console, models, nn
 from tinytorch.learn.drawing import save_svg
 from tinytorch.ops.spec import Array

@@ -11,6 +11,7 @@ import tinytorch as tt
 from benchmarks.compiled import lines, tables
 from benchmarks.compiled.measure import Measured, measure
 from benchmarks.compiled.workloads import FORWARD, MINILM, STEP, UNTUNED, WORKLOADS, Workload, workload
+from benchmarks.surroundings import surroundings
 from tinytorch import console
 from tinytorch.profiling.environment import describe
 
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rounds = asked.rounds or (QUICK if asked.quick else ROUNDS)
     torch.set_num_threads(asked.threads)
     tt.set_num_threads(asked.threads)
-    console.say(tables.surroundings())
+    console.say(surroundings())
     for warning in describe().warnings:
         console.notice(warning)
     works = [workload(name) for name in asked.only] or list(WORKLOADS)

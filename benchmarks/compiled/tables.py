@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 from benchmarks.compiled.measure import Measured
 from benchmarks.compiled.workloads import Workload
 from benchmarks.interleave import Ratio
 from benchmarks.peers.arm import COMPILED
 from tinytorch import console
-from tinytorch.profiling.hardware import machine
 from tinytorch.profiling.statistics import Estimate
-
-LIBRARIES = ("numpy", "numba", "llvmlite", "torch", "onnxruntime", "openvino")
 
 
 def ratios(title: str, found: Sequence[Measured], held: bool) -> None:
@@ -22,11 +17,6 @@ def ratios(title: str, found: Sequence[Measured], held: bool) -> None:
     rows = [row for measured in found for row in _rows(measured, held)]
     columns = ["work", "ours", "peer", "its time", "ratio [95 %]", "must", "aim", "reached"]
     console.table(title, columns, rows)
-
-
-def surroundings() -> str:
-    """The processor and the versions, which stand above the tables."""
-    return f"{machine.processor()}; {versions()}."
 
 
 def judged(found: Ratio, must: float | None, aim: float | None) -> list[str]:
@@ -38,21 +28,6 @@ def judged(found: Ratio, must: float | None, aim: float | None) -> list[str]:
         reached = "yes (no difference)"
     interval = f"{found.ratio:.2f} [{found.low:.2f}, {found.high:.2f}]"
     return [interval, "" if must is None else f">= {must:g}", "" if aim is None else f"{aim:g}", reached]
-
-
-def versions() -> str:
-    """The versions of Python and of what computes; "none" for what is not installed.
-
-    >>> versions().startswith("Python 3.")
-    True
-    """
-    found = [f"Python {platform.python_version()}"]
-    for name in LIBRARIES:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            found.append(f"{name} none")
-    return ", ".join(found)
 
 
 def _rows(measured: Measured, held: bool) -> list[list[str]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 
 def front(points: Sequence[tuple[float, ...]]) -> tuple[int, ...]:
     """The numbers of the points that no other beats, in their order; in each coordinate less is better.
@@ -13,10 +15,9 @@ def front(points: Sequence[tuple[float, ...]]) -> tuple[int, ...]:
     >>> front([(10, 0.1), (5, 0.1), (5, 0.2), (2, 0.3)])
     (1, 3)
     """
-    return tuple(
-        number
-        for number, point in enumerate(points)
-        if not any(
-            other != point and all(a <= b for a, b in zip(other, point, strict=True)) for other in points
-        )
-    )
+    costs, found = np.array(points), []
+    for number, own in enumerate(costs):
+        nowhere_worse, somewhere_better = (costs <= own).all(axis=1), (costs < own).any(axis=1)
+        if not (nowhere_worse & somewhere_better).any():
+            found.append(number)
+    return tuple(found)

@@ -101,8 +101,6 @@ def zeros(graph):
 
 
 def front(points):
-    import numpy as np
-
     if not len(points):
         return ()
     p = np.array(points, float)

@@ -6,14 +6,13 @@ from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, Meta
 
 METADATA = MetaData()
 
-# The columns after `payload` repeat what it holds, for queries; `verify` compares them.
+# Other columns repeat what `payload` holds, for queries; `verify` compares them.
 RECORDS = Table(
     "records",
     METADATA,
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("kind", String(16), nullable=False),
     Column("written", String(40), nullable=False),
-    Column("payload", LargeBinary, nullable=False),
     Column("event", String(64), nullable=False),
     Column("division", String(16), nullable=False),
     Column("team", String(64), nullable=False),
@@ -25,6 +24,7 @@ RECORDS = Table(
     Column("previous", String(64), nullable=False),
     Column("hash", String(64), nullable=False, unique=True),
     Column("signature", LargeBinary, nullable=False),
+    Column("payload", LargeBinary, nullable=False),  # the last, as SQLite reads rows from their beginning
     Index("records_by_board", "event", "division", "kind", "fingerprint"),
     Index("records_by_team", "team"),
 )

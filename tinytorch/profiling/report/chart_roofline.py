@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement
 
@@ -192,7 +193,10 @@ def place_name(svg: Element, plane: Plane, disc: Box, said: str, taken: list[Box
     Where it would hide more than it says it is left out. What it covers is taken then, too.
     """
     long = len(said) * LETTER
-    costs = {place: _cost(_box(place, long), disc, plane, taken) for place in _places(disc)}
+    boxes = {place: _box(place, long) for place in _places(disc)}
+    reach = _around(boxes.values())
+    near = [box for box in taken if box.overlap(reach) > 0]
+    costs = {place: _cost(box, disc, plane, near) for place, box in boxes.items()}
     best = min(costs, key=lambda place: costs[place])
     if costs[best] > 0.6 * long * 13:
         return
@@ -238,6 +242,12 @@ def _places(disc: Box) -> list[Place]:
 def _box(place: Place, long: float) -> Box:
     left = place[0] - {"start": 0.0, "middle": long / 2, "end": long}[place[2]]
     return Box(left, place[1] - 10, left + long, place[1] + 3)
+
+
+def _around(boxes: Iterable[Box]) -> Box:
+    """The smallest box that holds all."""
+    left, top, right, bottom = zip(*((b.left, b.top, b.right, b.bottom) for b in boxes), strict=True)
+    return Box(min(left), min(top), max(right), max(bottom))
 
 
 def _cost(here: Box, disc: Box, plane: Plane, covered: list[Box]) -> float:

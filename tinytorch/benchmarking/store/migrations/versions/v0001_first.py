@@ -16,7 +16,6 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("written", sa.String(40), nullable=False),
-        sa.Column("payload", sa.LargeBinary, nullable=False),
         sa.Column("event", sa.String(64), nullable=False),
         sa.Column("division", sa.String(16), nullable=False),
         sa.Column("team", sa.String(64), nullable=False),
@@ -28,6 +27,7 @@ def upgrade() -> None:
         sa.Column("previous", sa.String(64), nullable=False),
         sa.Column("hash", sa.String(64), nullable=False, unique=True),
         sa.Column("signature", sa.LargeBinary, nullable=False),
+        sa.Column("payload", sa.LargeBinary, nullable=False),
     )
     op.create_index("records_by_board", "records", ["event", "division", "kind", "fingerprint"])
     op.create_index("records_by_team", "records", ["team"])
