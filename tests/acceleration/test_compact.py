@@ -431,7 +431,7 @@ def test_reading_by_pieces_is_reading_at_once() -> None:
 def test_the_same_file_with_and_without_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for few in (2**60, -1):
-        monkeypatch.setattr(range_coder, "FEW", few)
+        monkeypatch.setattr(range_coder, "LOADING", few)
         monkeypatch.setattr(range_coder, "ALONE", few)
         found.append(as_bytes(forward_graph(pruned_mlp()), compact=True))
         assert unpacked(found[-1], MOST) == as_bytes(forward_graph(pruned_mlp()))

@@ -29,7 +29,7 @@ def compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     if request.param and not has_numba():
         pytest.skip("numba is not installed")
     few = -1 if request.param else 2**60
-    monkeypatch.setattr(range_coder, "FEW", few)
+    monkeypatch.setattr(range_coder, "LOADING", few)
     monkeypatch.setattr(range_coder, "ALONE", few)
     return bool(request.param)
 
@@ -37,7 +37,7 @@ def compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def by_both(content: bytes, monkeypatch: pytest.MonkeyPatch, **how: int) -> list[bytes | None]:
     found = []
     for few in (2**60, -1):
-        monkeypatch.setattr(range_coder, "FEW", few)
+        monkeypatch.setattr(range_coder, "LOADING", few)
         monkeypatch.setattr(range_coder, "ALONE", few)
         found.append(encoded(content, **how))
     return found
@@ -89,11 +89,16 @@ def test_a_long_stream(compiled: bool) -> None:
 
 
 def test_python_does_what_is_little_and_the_compiler_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(range_coder._Worker, "done", 0)
-    compiles = range_coder._Worker.compiles
-    assert not compiles(range_coder.FEW)
-    assert compiles(range_coder.ALONE + 1) is has_numba()
-    assert not compiles(range_coder.ALONE)
+    worker = range_coder._Worker
+    monkeypatch.setattr(worker, "seconds", 0.0)
+    monkeypatch.setattr(worker, "symbols", 0)
+    assert not worker.compiles(int(0.9 * range_coder.LOADING / worker.guess))
+    worker.coded(1000, range_coder.LOADING / 2)
+    assert not worker.compiles(900)
+    assert worker.compiles(1100) is has_numba()
+    worker.coded(1000, range_coder.LOADING)
+    assert worker.compiles(range_coder.ALONE + 1) is has_numba()
+    assert not worker.compiles(range_coder.ALONE)
 
 
 # ---------------------------------------------------------------- how short

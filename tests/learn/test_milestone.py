@@ -57,7 +57,7 @@ def test_all_state_their_needs_and_goals_and_are_short() -> None:
     assert [m.lesson for m in found] == ["04", "07", "08", "10", "14", "20"]
     for milestone in found:
         assert milestone.title.startswith(milestone.name[:4])
-        assert len(milestone.path.read_text(encoding="utf-8").splitlines()) <= 175
+        assert len(milestone.path.read_text(encoding="utf-8").splitlines()) <= 180
     assert find("xor").goals == {
         "one layer: share of four points": ("<=", 0.75),
         "hidden layer: share of four points": (">=", 1.0),
@@ -67,7 +67,7 @@ def test_all_state_their_needs_and_goals_and_are_short() -> None:
     assert targets["1986_mlp"] == [0.965]
     assert targets["1998_cnn"] == [0.98]
     assert targets["2017_transformer"] == [0.99, 0.0]
-    assert targets["2018_mlperf"] == [1.5, 1.0, 0.03, 0.6]
+    assert targets["2018_mlperf"] == [1.5, 1.0, 0.03, 0.3]
 
 
 def test_one_is_found_by_year_name_or_both() -> None:

@@ -12,6 +12,7 @@ they are, with the same result.
 from __future__ import annotations
 
 from functools import cache
+from time import perf_counter
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,8 +24,8 @@ Bytes: TypeAlias = NDArray[np.uint8]
 
 MOST_WIDTH = 2**20
 """Symbols in a row, at most: the coder counts for each column."""
-FEW, ALONE = 2**19, 2**9
-"""Symbols, in all, that Python codes, since to load the compiler takes longer; and at a time, always."""
+LOADING, ALONE = 1.0, 2**9
+"""Seconds that it takes to load the compiler, until which Python codes; and symbols that it always does."""
 _TOP, _BYTE = 40, 32  # bits of the interval's ends, and of what is below their first byte
 _FINE, _BITS = 22, 16  # bits in which a likelihood is learnt, and in which it divides the interval
 _RARE = 16  # no bit is held for rarer than this, of 2^16: an unexpected one costs 12 bits at most
@@ -183,8 +184,10 @@ def _run(coder: list[int], stream: bytearray, symbols: bytearray, rule: tuple[in
     """`_code`, compiled where that is worth it; `coder` is what it then is, as are stream or symbols."""
     width = rule[3]
     if not _Worker.compiles(len(symbols)):
-        likely = [1 << _FINE - 1] * _STATES
-        return _code(coder, stream, symbols, rule, [0] * width, likely, [0] * _STATES, _TABLE)
+        likely, begun = [1 << _FINE - 1] * _STATES, perf_counter()
+        done = _code(coder, stream, symbols, rule, [0] * width, likely, [0] * _STATES, _TABLE)
+        _Worker.coded(len(symbols), perf_counter() - begun)
+        return done
     numbers, columns = np.array(coder, np.int64), np.zeros(width, np.int64)
     chances, seen = np.full(_STATES, 1 << _FINE - 1, np.int64), np.zeros(_STATES, np.int64)
     bytes_of = [np.frombuffer(content, np.uint8) for content in (stream, symbols)]
@@ -195,15 +198,23 @@ def _run(coder: list[int], stream: bytearray, symbols: bytearray, rule: tuple[in
 
 
 class _Worker:
-    """Who codes: Python, until it has worked for as long as to load the compiler takes, or on a long part."""
+    """Who codes: Python, until that would take longer than to load the compiler, or on few symbols."""
 
-    done = 0
+    seconds, symbols = 0.0, 0
+    guess = 1e-5
+    """Seconds of a symbol, before there is one to go by: those that are rarely 0 take several steps."""
 
     @classmethod
     def compiles(cls, count: int) -> bool:
         """Whether some symbols more are for the compiler."""
-        cls.done += count
-        return count > ALONE and cls.done > FEW and has_numba()
+        each = cls.seconds / cls.symbols if cls.symbols else cls.guess
+        return count > ALONE and cls.seconds + count * each > LOADING and has_numba()
+
+    @classmethod
+    def coded(cls, count: int, seconds: float) -> None:
+        """Python has coded some."""
+        cls.symbols += count
+        cls.seconds += seconds
 
 
 @cache
