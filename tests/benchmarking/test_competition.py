@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,7 @@ from tinytorch.benchmarking.outcomes import unpacked
 from tinytorch.benchmarking.result import NOT_ISOLATED, QUICK, TRAINING, UNVERIFIED, decoded, encoded
 from tinytorch.benchmarking.result import Result as Kept
 from tinytorch.benchmarking.samples import plain
+from tinytorch.benchmarking.store.leaderboard import Leaderboard
 from tinytorch.benchmarking.store.queue import Queue
 from tinytorch.benchmarking.store.verify import verify
 from tinytorch.errors import BenchmarkError
@@ -32,6 +35,14 @@ def logits64(model: Module, images: np.ndarray) -> np.ndarray:
         x = x @ w.T + b
         x = np.maximum(x, 0) if number < 2 else x
     return x
+
+
+def test_an_empty_board_is_the_one_that_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYMLPERF_HOME", str(tmp_path / "of the user"))
+    board = Leaderboard(tmp_path / "store.db", tmp_path)
+    assert len(board) == 0
+    assert Competition(board).board is board
+    assert not (tmp_path / "of the user").exists()
 
 
 def test_an_entry_is_kept_ranked_and_whole(competition: Competition) -> None:

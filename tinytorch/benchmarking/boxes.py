@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,10 @@ from tinytorch.sandbox import sandbox
 from tinytorch.sandbox.files import python_path
 
 PACKAGE = Path(__file__).resolve().parents[1]
+KEPT = {"programs": "TINYTORCH_CACHE", "numba": "NUMBA_CACHE_DIR"}
+"""Folders of a box in which compilers keep what they make, and the variables that say so."""
+PLAIN = {"PYTHONHASHSEED": "0"}
+_COMPILED = re.compile(rf"cache ({'|'.join(KEPT)})(/[A-Za-z0-9_][\w.-]*){{1,2}}", re.ASCII)
 MOST_SENT = 512 * sandbox.MIB
 NEEDED = ("namespaces", "own root folder", "Landlock", "seccomp")
 """Protections without which a result says that it was not isolated: a network or files may be in reach."""
@@ -48,7 +53,7 @@ class Boxes:
     def put(self, name: str, content: bytes | Mapping[str, Array]) -> str:
         """Write a file that boxes can read, and return its path."""
         path = self.folder / name
-        path.parent.mkdir(mode=0o755, exist_ok=True)
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         if isinstance(content, bytes):
             path.write_bytes(content)
         else:
@@ -67,7 +72,7 @@ class Boxes:
             read=[PACKAGE, self.folder],
             limits=sandbox.Limits(self.seconds, self.seconds, self.memory, threads=16),
             stdin=json.dumps(task).encode(),
-            environment={"TINYTORCH_CACHE": "/proc/self/cwd/programs", "PYTHONHASHSEED": "0"},
+            environment={**{name: f"/proc/self/cwd/{folder}" for folder, name in KEPT.items()}, **PLAIN},
             most_sent=MOST_SENT,
         )
         self.missing |= outcome.missing
@@ -96,10 +101,10 @@ class Boxes:
         return not self.lacking()
 
     def keep_compiled(self, arrays: Mapping[str, Array]) -> None:
-        """Give the programs that one box compiled to those that come after it: only boxes run them."""
+        """Give what one box compiled to those that come after it: only boxes run it."""
         for name, array in arrays.items():
-            if name.startswith("cache "):
-                self.put(f"compiled/{Path(name.removeprefix('cache ')).name}", array.tobytes())
+            if _COMPILED.fullmatch(name):
+                self.put(f"compiled/{name.removeprefix('cache ')}", array.tobytes())
 
 
 def _answer(sent: bytes, mode: str) -> tuple[dict[str, Any], dict[str, Array]]:

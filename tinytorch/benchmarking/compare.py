@@ -15,6 +15,7 @@ from tinytorch.benchmarking.machine import this_machine
 from tinytorch.benchmarking.measure import rounds_of
 from tinytorch.benchmarking.ratio import Ratio, exact, geometric_mean, held
 from tinytorch.benchmarking.result import Board, Comparison, Result, Rounds
+from tinytorch.benchmarking.warm import warm
 from tinytorch.errors import BenchmarkError
 
 PROCESSES = 6
@@ -71,9 +72,12 @@ def _timed(one: Event, first: Contender, second: Contender, seed: int, strict: b
             for name, contender in (("first", second), ("second", first))
         }
         some = box.put("some.safetensors", {"fresh": samples.fresh(one, one.batch, seed, 0).inputs})
+        warm(box, one)
         derived = {}
-        for name, path in programs.items():
-            answer, arrays = box.run("ready", event=one.name, program=path, inputs=some)
+        tasks = (
+            {"mode": "ready", "event": one.name, "program": p, "inputs": some} for p in programs.values()
+        )
+        for name, (answer, arrays) in zip(programs, box.side_by_side(*tasks), strict=True):
             box.keep_compiled(arrays)
             derived[name] = answer["derived"]
         for process in range(PROCESSES):

@@ -96,7 +96,7 @@ class Competition:
         private: dict[str, Samples] | None = None,
         verified: bool = False,
     ) -> None:
-        self.board = board or Leaderboard()
+        self.board = Leaderboard() if board is None else board
         self.strict, self.private, self.verified = strict, private or {}, verified
 
     # ------------------------------------------------------------ submitting

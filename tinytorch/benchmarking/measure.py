@@ -24,10 +24,12 @@ from tinytorch.benchmarking.machine import this_machine
 from tinytorch.benchmarking.ratio import Ratio
 from tinytorch.benchmarking.recipe import follow, steps_of
 from tinytorch.benchmarking.result import Figures, Ratios, Result, Rounds, Technique, digest
+from tinytorch.benchmarking.warm import warm
 from tinytorch.ops.spec import Array
 
 CACHING = 1.10
-"""How many times faster the same input may be answered again than new ones."""
+"""How many times faster the same input may be answered again than new ones; it counts if no process is
+below, as noise is not in all of them."""
 THREADS = 1.5
 """Seconds of CPU that all threads may take for one on the clock: everybody has one."""
 OFF = 1e-3
@@ -54,7 +56,7 @@ PLANS = {
     ("images", True): Plan(10_000, 6, 4, _IMAGES, 8, True),
     ("images", False): Plan(2_000, 2, 1, _IMAGES, 4, False),
     ("text", True): Plan(512, 6, 1, {"score": 6, "generate": 4, "offline": 2}, 3, True),
-    ("text", False): Plan(48, 2, 1, {"score": 4, "generate": 2, "offline": 1}, 2, False),
+    ("text", False): Plan(48, 1, 1, {"score": 4, "generate": 2, "offline": 2}, 2, False),
 }
 
 
@@ -147,11 +149,12 @@ class Measurement:
         program = self.entry.program
         if self.entry.closed:
             program = as_bytes(follow(self.event, steps_of(self.entry.description.steps)))
+        warm(self.box, self.event)
         base = self.box.put("first", as_bytes(base_graph))
         given = self.box.put("given", program)
         some = self.box.put("some.safetensors", {"fresh": self.fresh(0, self.event.batch).inputs})
         (answer, arrays), (_, compiled) = self.box.side_by_side(
-            self.task("check", program=given, baseline=base), self.task("ready", program=base, inputs=some)
+            self.task("check", program=given, baseline=base), self.task("ready", program=given, inputs=some)
         )
         self.box.keep_compiled(compiled)
         self.canonical = arrays["canonical"].tobytes()
@@ -243,9 +246,9 @@ class Measurement:
                 found.append(answer["cpu"][name])
             if process == 0 and self.on_estimate is not None:
                 self.on_estimate(self.found_ratios())
-        if np.median(repeated) > CACHING:
+        if min(repeated) > CACHING:
             self.reasons.append(
-                f"caching: a repeated input is answered {np.median(repeated):.2f} times faster than new ones"
+                f"caching: a repeated input is answered {min(repeated):.2f} times faster than new ones"
             )
         if np.mean(self.cpu["second"]) > THREADS:
             used = float(np.mean(self.cpu["second"]))

@@ -42,7 +42,7 @@ def plain(event: Event, count: int, private: Samples | None = None) -> Samples:
     The same for everybody, so that the gate does not depend on luck. `private`: an organiser's own data.
     """
     if event.kind == "images":
-        whole = private or _images(event)
+        whole = _images(event) if private is None else private
         at = _spread(len(whole), count)
         return Samples(whole.inputs[at], whole.labels[at])
     text, width = _text(event), event.inputs.shape[1]

@@ -18,11 +18,11 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from tinytorch import console
-from tinytorch.acceleration import cache
 from tinytorch.acceleration.artifact.load import load_artifact
 from tinytorch.acceleration.artifact.save import as_bytes
 from tinytorch.acceleration.graph import Graph
 from tinytorch.benchmarking.arm import Arm
+from tinytorch.benchmarking.boxes import KEPT
 from tinytorch.benchmarking.events import LIMITS, Event, canonical, event
 from tinytorch.benchmarking.race import Lane, race, repeated
 from tinytorch.benchmarking.result import Rounds
@@ -72,7 +72,8 @@ def check(task: Mapping[str, Any]) -> Answer:
     baseline = load_artifact(task["baseline"]).graph
     seen = [{"name": t.name, "evidence": t.evidence} for t in found_in(graph, baseline)]
     forms = {"canonical": canonical(graph), "program": as_bytes(graph)}
-    return {"techniques": seen}, {name: np.frombuffer(form, np.uint8) for name, form in forms.items()}
+    arrays = {name: np.frombuffer(form, np.uint8) for name, form in forms.items()}
+    return {"techniques": seen}, arrays | _compiled()
 
 
 def ready(task: Mapping[str, Any]) -> Answer:
@@ -80,7 +81,7 @@ def ready(task: Mapping[str, Any]) -> Answer:
     one = event(task["event"])
     arm = Arm(admitted(Path(task["program"]), one), one)
     derived = arm.derive(load_file(task["inputs"])["fresh"][: one.batch])
-    return {"load_seconds": arm.load_seconds, "notes": arm.notes, "derived": derived}, _programs()
+    return {"load_seconds": arm.load_seconds, "notes": arm.notes, "derived": derived}, _compiled()
 
 
 def quality(task: Mapping[str, Any]) -> Answer:
@@ -95,7 +96,7 @@ def quality(task: Mapping[str, Any]) -> Answer:
         found = [_scored(arm, inputs[i : i + 1], behind, i) for i in range(len(inputs))]
         arrays[which] = np.concatenate(found)
     figures = {"load_seconds": arm.load_seconds, "notes": arm.notes, "derived": derived}
-    return figures, arrays | _programs()
+    return figures, arrays | _compiled()
 
 
 def _scored(arm: Arm, x: Array, behind: Array | None, at: int) -> Array:
@@ -108,10 +109,14 @@ def _scored(arm: Arm, x: Array, behind: Array | None, at: int) -> Array:
     return losses(out, behind[at : at + 1]).reshape(1, -1).astype(np.float32)
 
 
-def _programs() -> dict[str, Array]:
-    """The compiled programs that were made here, for the boxes that come after this one."""
-    folder = cache.cache_folder()
-    return {f"cache {p.name}": np.frombuffer(p.read_bytes(), np.uint8) for p in sorted(folder.glob("*"))}
+def _compiled() -> dict[str, Array]:
+    """What was compiled here, by path, for the boxes that come after this one."""
+    root = Path.cwd()
+    files = [path for name in KEPT for path in sorted((root / name).rglob("*")) if path.is_file()]
+    return {
+        f"cache {path.relative_to(root).as_posix()}": np.frombuffer(path.read_bytes(), np.uint8)
+        for path in files
+    }
 
 
 def time_them(task: Mapping[str, Any]) -> Answer:
@@ -234,7 +239,7 @@ def main(line: int) -> None:
     set_num_threads(1)
     clock.now += 1
     if task.get("cache"):
-        shutil.copytree(task["cache"], cache.cache_folder())
+        shutil.copytree(task["cache"], ".", dirs_exist_ok=True)
     try:
         figures, arrays = TASKS[task["mode"]](task)
     except TinyTorchError as error:
