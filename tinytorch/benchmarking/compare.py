@@ -19,7 +19,7 @@ from tinytorch.benchmarking.warm import warm
 from tinytorch.errors import BenchmarkError
 
 PROCESSES = 6
-ROUNDS = {"images": {"classify": 12, "offline": 4}, "text": {"score": 6, "generate": 3, "offline": 2}}
+ROUNDS = {"images": {"classify": 12, "offline": 4}, "text": {"score": 4, "generate": 2, "offline": 1}}
 INSTANCES = {"images": 4, "text": 1}
 
 

@@ -55,7 +55,7 @@ _IMAGES = {"classify": 12, "offline": 4}
 PLANS = {
     ("images", True): Plan(10_000, 6, 4, _IMAGES, 8, True),
     ("images", False): Plan(2_000, 2, 1, _IMAGES, 4, False),
-    ("text", True): Plan(512, 6, 1, {"score": 6, "generate": 4, "offline": 2}, 3, True),
+    ("text", True): Plan(512, 6, 1, {"score": 6, "generate": 3, "offline": 1}, 3, True),
     ("text", False): Plan(48, 1, 1, {"score": 4, "generate": 2, "offline": 2}, 2, False),
 }
 

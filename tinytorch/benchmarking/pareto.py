@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 
 def front(points: Sequence[tuple[float, ...]]) -> tuple[int, ...]:
     """The numbers of the points that no other beats, in their order; in each coordinate less is better.
@@ -15,9 +13,13 @@ def front(points: Sequence[tuple[float, ...]]) -> tuple[int, ...]:
     >>> front([(10, 0.1), (5, 0.1), (5, 0.2), (2, 0.3)])
     (1, 3)
     """
-    costs, found = np.array(points), []
-    for number, own in enumerate(costs):
-        nowhere_worse, somewhere_better = (costs <= own).all(axis=1), (costs < own).any(axis=1)
-        if not (nowhere_worse & somewhere_better).any():
+    found: list[int] = []
+    for number in sorted(range(len(points)), key=lambda n: points[n]):  # who beats a point comes before it
+        own = points[number]
+        if not any(points[n] != own and _nowhere_worse(points[n], own) for n in found):
             found.append(number)
-    return tuple(found)
+    return tuple(sorted(found))
+
+
+def _nowhere_worse(point: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return all(a <= b for a, b in zip(point, other, strict=True))

@@ -101,6 +101,8 @@ def zeros(graph):
 
 
 def front(points):
+    import numpy as np
+
     if not len(points):
         return ()
     p = np.array(points, float)

@@ -21,6 +21,8 @@ from tinytorch.profiling.report import html
 DIVISIONS: tuple[Division, ...] = ("open", "closed")
 PAGE = 100
 """Rows of a board on one page."""
+PLOTTED = 500
+"""Entries in the plot at most, the best."""
 
 
 class Links(Protocol):
@@ -72,7 +74,7 @@ class Pages:
             view=view,
             shown=shown,
             front=best,
-            plot=plot(one, view.places[:500]),
+            plot=plot(one, view.places[:PLOTTED], best),
             boards=BOARDS,
             divisions=DIVISIONS,
             machines=self.store.fingerprints(one.name, division),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from xml.etree.ElementTree import Element, SubElement
 
 from tinytorch.benchmarking.events import Event
@@ -27,8 +27,11 @@ def on_front(event: Event, places: Sequence[Place]) -> tuple[int, ...]:
     return front([(sign * one.quality, float(one.file), one.latency) for one in says])
 
 
-def plot(event: Event, places: Sequence[Place]) -> Element | None:
-    """The chart as SVG; None where there is nothing to see. Better is higher up, smaller on the left."""
+def plot(event: Event, places: Sequence[Place], best: Collection[int]) -> Element | None:
+    """The chart as SVG; None where there is nothing to see. Better is higher up, smaller on the left.
+
+    best: the numbers of the places on the front.
+    """
     if len(places) < 2:
         return None
     title = f"{event.title}: {event.quality} by size of the file"
@@ -37,13 +40,12 @@ def plot(event: Event, places: Sequence[Place]) -> Element | None:
     plane = _plane(event, places)
     _axes(svg, event, plane)
     discs = [_disc(event, plane, place) for place in places]
-    best = set(on_front(event, places))
     for number, disc in enumerate(discs):
         x, y = (disc.left + disc.right) / 2, (disc.top + disc.bottom) / 2
         kind = "dot validation" if number in best else "dot train"
         SubElement(svg, "circle", {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": f"{RADIUS:g}", "class": kind})
     taken = list(discs)
-    for number in sorted(best, key=lambda n: places[n].rank)[:NAMED]:
+    for number in sorted((n for n in best if n < len(places)), key=lambda n: places[n].rank)[:NAMED]:
         place_name(svg, plane, discs[number], places[number].row.team[:18], taken)
     return svg
 
