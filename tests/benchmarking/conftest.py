@@ -31,7 +31,7 @@ def short() -> Iterator[None]:
         for kind, count in (("images", 1000), ("text", 8)):
             plan = measure.Plan(count, 3, 1, ROUNDS, 2, True)
             patch.setitem(measure.PLANS, (kind, True), plan)
-        patch.setattr(compare, "PROCESSES", 3)
+        patch.setattr(compare, "PROCESSES", {"images": 3, "text": 3})
         patch.setattr(compare, "INSTANCES", {"images": 1, "text": 1})
         patch.setattr(score, "is_steady", lambda ratio: True)
         yield

@@ -74,7 +74,7 @@ def test_an_entry_is_made_run_and_submitted(
     assert (tmp_path / "e.ttc").stat().st_size > 10_000
     for kind in (True, False):
         monkeypatch.setitem(measure.PLANS, ("images", kind), QUICK)
-    monkeypatch.setattr(competition, "compare", lambda first, second, strict: comparison("x", "y", 0.0))
+    monkeypatch.setattr(competition, "compare", lambda first, second, **rest: comparison("x", "y", 0.0))
     monkeypatch.setattr(measure.score, "is_steady", lambda ratio: True)
     assert run(["bench", "run", "e.toml", "--quick", "--json", "r.json"]) == 0
     said = capsys.readouterr().out

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
@@ -101,10 +102,23 @@ class Boxes:
         return not self.lacking()
 
     def keep_compiled(self, arrays: Mapping[str, Array]) -> None:
-        """Give what one box compiled to those that come after it: only boxes run it."""
+        """Give what one box compiled to those that come after it: only boxes run it.
+
+        What came first stays, so that no entry's box says what the baseline's programs are.
+        """
         for name, array in arrays.items():
-            if _COMPILED.fullmatch(name):
-                self.put(f"compiled/{name.removeprefix('cache ')}", array.tobytes())
+            place = f"compiled/{name.removeprefix('cache ')}"
+            if _COMPILED.fullmatch(name) and not (self.folder / place).exists():
+                self.put(place, array.tobytes())
+
+    def compiled(self) -> dict[str, Array]:
+        """All of that, for the boxes of another measurement."""
+        root = self.folder / "compiled"
+        files = sorted(path for path in root.rglob("*") if path.is_file())
+        return {
+            f"cache {path.relative_to(root).as_posix()}": np.frombuffer(path.read_bytes(), np.uint8)
+            for path in files
+        }
 
 
 def _answer(sent: bytes, mode: str) -> tuple[dict[str, Any], dict[str, Array]]:

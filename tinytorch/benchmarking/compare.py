@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -17,8 +18,9 @@ from tinytorch.benchmarking.ratio import Ratio, exact, geometric_mean, held
 from tinytorch.benchmarking.result import Board, Comparison, Result, Rounds
 from tinytorch.benchmarking.warm import warm
 from tinytorch.errors import BenchmarkError
+from tinytorch.ops.spec import Array
 
-PROCESSES = 6
+PROCESSES = {"images": 6, "text": 5}
 ROUNDS = {"images": {"classify": 12, "offline": 4}, "text": {"score": 4, "generate": 2, "offline": 1}}
 INSTANCES = {"images": 4, "text": 1}
 
@@ -32,11 +34,17 @@ class Contender:
 
 
 def compare(
-    first: Contender, second: Contender, *, strict: bool = False, seed: int | None = None
+    first: Contender,
+    second: Contender,
+    *,
+    strict: bool = False,
+    seed: int | None = None,
+    compiled: Mapping[str, Array] | None = None,
 ) -> Comparison:
     """How many times better the first is than the second, by board: times from processes that run both.
 
     Memory and size are those of their results, which are exact; accuracy is compared over the same samples.
+    `compiled`: what boxes compiled before, which is not compiled again.
     Raises BenchmarkError for entries that are not valid or not of one event.
     """
     one = event(first.result.event)
@@ -46,7 +54,7 @@ def compare(
             raise BenchmarkError(f"compare: {found.team}'s entry is no valid one of {one.title}")
     drawn = secrets.randbits(48) if seed is None else seed
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    rounds = _timed(one, first, second, drawn, strict)
+    rounds = _timed(one, first, second, drawn, strict, compiled or {})
     return Comparison(
         event=one.name,
         division=first.result.division,
@@ -61,18 +69,27 @@ def compare(
     )
 
 
-def _timed(one: Event, first: Contender, second: Contender, seed: int, strict: bool) -> list[Rounds]:
+def _timed(
+    one: Event,
+    first: Contender,
+    second: Contender,
+    seed: int,
+    strict: bool,
+    compiled: Mapping[str, Array],
+) -> list[Rounds]:
     """Both in turns; `first` of these rounds is the second contender, so that ratios say how much faster
     the first one is.
     """
     found: list[Rounds] = []
-    with boxes(strict) as box, console.progress(PROCESSES, f"compare {one.name}", "processes") as bar:
+    count = PROCESSES[one.kind]
+    with boxes(strict) as box, console.progress(count, f"compare {one.name}", "processes") as bar:
         programs = {
             name: box.put(name, unpacked(contender.program, LIMITS.memory + LIMITS.header))
             for name, contender in (("first", second), ("second", first))
         }
         some = box.put("some.safetensors", {"fresh": samples.fresh(one, one.batch, seed, 0).inputs})
         warm(box, one)
+        box.keep_compiled(compiled)
         derived = {}
         tasks = (
             {"mode": "ready", "event": one.name, "program": p, "inputs": some} for p in programs.values()
@@ -80,7 +97,7 @@ def _timed(one: Event, first: Contender, second: Contender, seed: int, strict: b
         for name, (answer, arrays) in zip(programs, box.side_by_side(*tasks), strict=True):
             box.keep_compiled(arrays)
             derived[name] = answer["derived"]
-        for process in range(PROCESSES):
+        for process in range(count):
             fresh = samples.fresh(one, 1024 if one.kind == "images" else 64, seed, process)
             timed, _ = box.run(
                 "time",

@@ -29,6 +29,7 @@ from tinytorch.benchmarking.text import board_text, result_text
 from tinytorch.errors import BenchmarkError
 from tinytorch.models.registry import Model
 from tinytorch.nn.module import Module
+from tinytorch.ops.spec import Array
 
 BASELINE = "TinyTorch"
 """The team that the baselines stand on boards under."""
@@ -98,6 +99,7 @@ class Competition:
     ) -> None:
         self.board = Leaderboard() if board is None else board
         self.strict, self.private, self.verified = strict, private or {}, verified
+        self._compiled: dict[str, Array] = {}
 
     # ------------------------------------------------------------ submitting
 
@@ -138,12 +140,14 @@ class Competition:
         return Entry(says, canonical(program_for(event(event_name), entry)))
 
     def _measured(self, entry: Entry, on_estimate: Callable[[Ratios], None] | None) -> tuple[Result, bytes]:
+        self._compiled = {}
         return measure(
             entry,
             strict=self.strict,
             private=self.private.get(entry.description.event),
             verified=self.verified,
             on_estimate=on_estimate,
+            compiled=self._compiled,
         )
 
     def enter_baseline(self, event_name: str, division: Division) -> None:
@@ -170,7 +174,7 @@ class Competition:
         for other in self._to_ask(result, number):
             if not self.board.comparison(result.entry, other.entry, machine):
                 pair = [Contender(one, self.board.program(one.entry)) for one in (result, other)]
-                self.board.add_comparison(compare(pair[0], pair[1], strict=self.strict))
+                self.board.add_comparison(compare(*pair, strict=self.strict, compiled=self._compiled))
         view = self.board.board(result.event, result.division, "overall", machine)
         place = next(
             (p for p in view.places if (p.row.team, p.row.entry) == (result.team, result.entry)), None

@@ -55,7 +55,7 @@ _IMAGES = {"classify": 12, "offline": 4}
 PLANS = {
     ("images", True): Plan(10_000, 6, 4, _IMAGES, 8, True),
     ("images", False): Plan(2_000, 2, 1, _IMAGES, 4, False),
-    ("text", True): Plan(512, 6, 1, {"score": 6, "generate": 3, "offline": 1}, 3, True),
+    ("text", True): Plan(512, 5, 1, {"score": 6, "generate": 3, "offline": 1}, 3, True),
     ("text", False): Plan(48, 1, 1, {"score": 4, "generate": 2, "offline": 2}, 2, False),
 }
 
@@ -79,6 +79,7 @@ def measure(
     verified: bool = False,
     on_estimate: Callable[[Ratios], None] | None = None,
     base: Graph | None = None,
+    compiled: dict[str, Array] | None = None,
 ) -> tuple[Result, bytes]:
     """What an entry reaches beside the baseline, and its program in canonical form, empty if it has none.
 
@@ -86,12 +87,15 @@ def measure(
     `seed`: of all random choices, drawn after the entry is hashed unless a result is checked again.
     `verified`: an organiser measures. `on_estimate`: called once, with what the first process showed. What
     is wrong with the entry stands in the result. `base`: another program in the baseline's place, whose
-    result is on no board. Raises BenchmarkError for what is wrong with
-    the machine.
+    result is on no board. `compiled`: takes what boxes compiled, for `compare`. Raises BenchmarkError for
+    what is wrong with the machine.
     """
     with boxes(strict) as box:
         plan = plan_for(event(entry.description.event), quick)
-        return Measurement(entry, plan, box, private, seed, verified, on_estimate, base).run()
+        found = Measurement(entry, plan, box, private, seed, verified, on_estimate, base).run()
+        if compiled is not None:
+            compiled |= box.compiled()
+        return found
 
 
 class Measurement:
