@@ -189,6 +189,17 @@ def test_a_thousand_entries_are_shown_a_hundred_at_a_time(board: Leaderboard) ->
     assert "page 11" in page
 
 
+def test_labels_that_all_have_stand_above_the_table(board: Leaderboard) -> None:
+    page = TestClient(make_app(board)).get("/board/mlp_sprint/open").text
+    above, table = page.split("<table>", 1)
+    rows = [place.row.summary.labels for place in board.board("mlp_sprint", "open").places]
+    for label in set().union(*map(set, rows)):
+        everywhere = all(label in labels for labels in rows)
+        assert (f'class="label">{label}<' in above) is everywhere
+        assert (f'class="label">{label}<' in table) is not everywhere
+    assert any(rows)
+
+
 def test_the_export_is_whole_and_its_links_lead_somewhere(board: Leaderboard, tmp_path: Path) -> None:
     folder = tmp_path / "site"
     count = export(board, folder)

@@ -68,11 +68,15 @@ class Pages:
         page = min(max(page, 1), pages)
         best = set(on_front(one, view.places))
         shown = list(enumerate(view.places))[(page - 1) * PAGE : page * PAGE]
+        labels = [place.row.summary.labels for _, place in shown]
+        common = [one for one in (labels[0] if labels else ()) if all(one in other for other in labels)]
         return self.render(
             "board.html.jinja",
             event=one,
             view=view,
             shown=shown,
+            common=common,
+            labelled=any(len(other) > len(common) for other in labels),
             front=best,
             plot=plot(one, view.places[:PLOTTED], best),
             boards=BOARDS,

@@ -74,17 +74,26 @@ def _disc(event: Event, plane: Plane, place: Place) -> Box:
 
 def _axes(svg: Element, event: Event, plane: Plane) -> None:
     found = ticks(plane.y.low, plane.y.high)
-    fine = len(found) > 1 and found[1] - found[0] < 0.5
-    digits = (2 if fine else 0) if event.kind == "images" else (3 if fine else 2)
+    step = found[1] - found[0] if len(found) > 1 else 1.0
+    digits = max(0 if event.kind == "images" else 2, math.ceil(-math.log10(step) - 1e-9))
     for tick in found:
         if plane.y.low <= tick <= plane.y.high:
             y = plane.y.at(tick)
             draw_line(svg, LEFT, y, WIDTH - RIGHT, y, "grid")
             draw_text(svg, LEFT - 8, y + 4, f"{abs(tick):.{digits}f}", "tick", "end")
-    for power in range(math.floor(3 * plane.x.low), math.ceil(3 * plane.x.high) + 1):
-        nbytes = round(10 ** (power // 3)) * (1, 2, 5)[power % 3]
-        if plane.x.low <= math.log10(nbytes) <= plane.x.high:
-            x = plane.across(nbytes)
-            draw_line(svg, x, TOP, x, HEIGHT - BOTTOM, "grid")
-            draw_text(svg, x, HEIGHT - BOTTOM + 16, words.size(nbytes), "tick", "middle")
+    for nbytes in _sizes(10**plane.x.low, 10**plane.x.high):
+        x = plane.across(nbytes)
+        draw_line(svg, x, TOP, x, HEIGHT - BOTTOM, "grid")
+        draw_text(svg, x, HEIGHT - BOTTOM + 16, words.size(nbytes), "tick", "middle")
     draw_text(svg, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, "size of the file", "tick", "middle")
+
+
+def _sizes(low: float, high: float) -> list[int]:
+    """Powers of two between two sizes, so far apart that there are six at most.
+
+    >>> _sizes(20_000, 300_000)
+    [32768, 65536, 131072, 262144]
+    """
+    first, last = math.ceil(math.log2(low)), math.floor(math.log2(high))
+    step = max(1, -(-(last - first + 1) // 6))
+    return [2**power for power in range(first, last + 1, step)]
