@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from tinytorch.acceleration.compiling import compiled, has_numba
 from tinytorch.acceleration.ladder import convolution, im2col, matmul, softmax
-from tinytorch.acceleration.ladder.compiling import compiled, has_numba
 from tinytorch.acceleration.ladder.kinds import KINDS
 from tinytorch.errors import ShapeError
 from tinytorch.ops.spec import Array

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tinytorch import console
+from tinytorch.acceleration.compiling import compiled, has_numba, said_when_slow
 from tinytorch.acceleration.ladder import climb, measure
-from tinytorch.acceleration.ladder.compiling import compiled, has_numba, said_when_slow
 from tinytorch.acceleration.ladder.kinds import KINDS, Kind, Rung
 from tinytorch.acceleration.ladder.report import Report, Step
 from tinytorch.errors import ProfilingError

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.acceleration.test_compact import MIB, little_memory
 from tinytorch.acceleration.artifact import range_coder
 from tinytorch.acceleration.artifact.range_coder import decoded, encoded, most_symbols
-from tinytorch.acceleration.ladder.compiling import has_numba
+from tinytorch.acceleration.compiling import has_numba
 
 symbols = st.one_of(
     st.binary(max_size=300),

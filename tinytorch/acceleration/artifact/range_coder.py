@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tinytorch.acceleration.ladder.compiling import compiled, has_numba
+from tinytorch.acceleration.compiling import compiled, has_numba
 
 Bytes: TypeAlias = NDArray[np.uint8]
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from tinytorch import console
-from tinytorch.acceleration.ladder.compiling import has_numba, said_when_slow
+from tinytorch.acceleration.compiling import has_numba, said_when_slow
 from tinytorch.acceleration.ladder.kinds import KINDS, Call, Inputs, Kind, Rung
 from tinytorch.acceleration.ladder.report import Report, Step
 from tinytorch.errors import ProfilingError

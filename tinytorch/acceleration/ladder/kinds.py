@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tinytorch.acceleration.compiling import compiled
 from tinytorch.acceleration.ladder import convolution, matmul, softmax
-from tinytorch.acceleration.ladder.compiling import compiled
 from tinytorch.ops.conv import Conv2d
 from tinytorch.ops.softmax import COST
 from tinytorch.ops.spec import Array, float64

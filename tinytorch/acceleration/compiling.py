@@ -1,4 +1,4 @@
-"""Python functions compiled by numba when they are first wanted: importing the ladder imports no compiler."""
+"""Python functions compiled by numba when they are first wanted: who imports them imports no compiler."""
 
 from __future__ import annotations
 
