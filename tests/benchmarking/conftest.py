@@ -24,7 +24,7 @@ scheme = "int8"
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def short() -> Iterator[None]:
     """Ranked measurements of few rounds, published even on a noisy machine."""
     with pytest.MonkeyPatch.context() as patch:
@@ -37,13 +37,13 @@ def short() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store in which the baseline and one entry stand."""
     return tmp_path_factory.mktemp("tinymlperf")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def competition(short: None, home: Path) -> Iterator[Competition]:
     """A competition with a closed entry of MLP Sprint, submitted like any other."""
     path = home / "entry.toml"

@@ -23,13 +23,14 @@ def loaded_for(checkpoint: str, batch: int | None, out: Path) -> Model:
     Raises CheckpointError for what is no model of the registry, and where `out` cannot be written.
     """
     from tinytorch.models import CNN, GPT, MLP
+    from tinytorch.models.fetch import OTHERS
     from tinytorch.profiling.load import load
     from tinytorch.training.files import require_writable
 
     require_writable(out)
-    loaded = load(checkpoint, batch)
-    model = loaded.function
-    if not isinstance(model, MLP | CNN | GPT):
+    loaded = None if checkpoint in OTHERS else load(checkpoint, batch)
+    model = loaded.function if loaded is not None else None
+    if loaded is None or not isinstance(model, MLP | CNN | GPT):
         raise CheckpointError(f"{checkpoint}: takes .safetensors files of save_weights, mlp, cnn and gpt")
     if loaded.args is not None:
         model.example_input = loaded.args[0]

@@ -41,7 +41,7 @@ class FileLinks:
     """Names of exported files, all in one folder.
 
     >>> FileLinks().team("our team")
-    'team-our-team-0f574bfc.html'
+    'team-our-team-24f263cf.html'
     """
 
     live = False
