@@ -45,6 +45,9 @@ def test_nothing_else_is_written(name: str, tmp_path: Path) -> None:
 
 def test_what_is_the_runners_own_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warmed, "data_folder", lambda: tmp_path)
+    older = tmp_path / "tinymlperf" / "mlp_sprint-of another runner.compiled"
+    older.parent.mkdir()
+    older.write_bytes(b"")
     with boxes() as box:
         warm(box, event("mlp_sprint"))
         made = box.compiled()

@@ -27,12 +27,15 @@ def warm(box: Boxes, one: Event) -> None:
     """
     content = baseline(one.name)
     text = f"{runner_hash()} {this_machine().fingerprint} {hashlib.sha256(content).hexdigest()}"
-    path = data_folder() / "tinymlperf" / f"{hashlib.sha256(text.encode()).hexdigest()}.compiled"
+    folder = data_folder() / "tinymlperf"
+    path = folder / f"{one.name}-{hashlib.sha256(text.encode()).hexdigest()}.compiled"
     try:
         found = load(path.read_bytes())
     except (OSError, SafetensorError):
         found = _made(box, one, content)
-        with contextlib.suppress(CheckpointError):
+        with contextlib.suppress(CheckpointError, OSError):
+            for older in folder.glob(f"{one.name}-*.compiled"):
+                older.unlink(missing_ok=True)
             write_whole(path, save(found))
     box.keep_compiled(found)
 

@@ -28,10 +28,13 @@ def loaded_for(checkpoint: str, batch: int | None, out: Path) -> Model:
     from tinytorch.training.files import require_writable
 
     require_writable(out)
-    loaded = None if checkpoint in OTHERS else load(checkpoint, batch)
-    model = loaded.function if loaded is not None else None
-    if loaded is None or not isinstance(model, MLP | CNN | GPT):
-        raise CheckpointError(f"{checkpoint}: takes .safetensors files of save_weights, mlp, cnn and gpt")
+    refusal = CheckpointError(f"{checkpoint}: takes .safetensors files of save_weights, mlp, cnn and gpt")
+    if checkpoint in OTHERS:  # whether it has been fetched does not matter
+        raise refusal
+    loaded = load(checkpoint, batch)
+    model = loaded.function
+    if not isinstance(model, MLP | CNN | GPT):
+        raise refusal
     if loaded.args is not None:
         model.example_input = loaded.args[0]
     return model
