@@ -30,6 +30,9 @@ endif
 ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 JOBS      ?= 2
 
+# Tests start thousands of processes, each of which would compile the package anew where this is set.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help journey test check peers lessons lessons-gate lessons-learner bench clean python
 .DEFAULT_GOAL := help
 

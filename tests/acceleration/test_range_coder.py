@@ -92,11 +92,24 @@ def test_python_does_what_is_little_and_the_compiler_the_rest(monkeypatch: pytes
     worker = range_coder._Worker
     monkeypatch.setattr(worker, "seconds", 0.0)
     monkeypatch.setattr(worker, "symbols", 0)
+    monkeypatch.setattr(worker, "loads", False)
     assert not worker.compiles(int(0.9 * range_coder.LOADING / worker.guess))
     worker.coded(1000, range_coder.LOADING / 2)
     assert not worker.compiles(900)
     assert worker.compiles(1100) is has_numba()
     worker.coded(1000, range_coder.LOADING)
+    assert worker.compiles(range_coder.ALONE + 1) is has_numba()
+    assert not worker.compiles(range_coder.ALONE)
+
+
+def test_of_much_that_is_to_come_python_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = range_coder._Worker
+    for name, value in (("seconds", 0.0), ("symbols", 0), ("loads", False)):
+        monkeypatch.setattr(worker, name, value)
+    range_coder.expect(int(0.9 * range_coder.LOADING / worker.guess))
+    assert not worker.compiles(range_coder.ALONE + 1)
+    range_coder.expect(int(1.1 * range_coder.LOADING / worker.guess))
+    range_coder.expect(1)
     assert worker.compiles(range_coder.ALONE + 1) is has_numba()
     assert not worker.compiles(range_coder.ALONE)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tinytorch.errors import LearnError
@@ -291,6 +293,27 @@ def test_a_constant_that_passes_is_a_defect(lesson: Path) -> None:
     code, said = _gate(lesson, "--only", "empty")
     assert code == 1
     assert "require_float passes with a body of `return None`" in said
+
+
+def drawn(seed: int, node: str) -> int:
+    """What a check of this name draws first of two numbers."""
+    return int(np.random.default_rng([seed, zlib.crc32(node.encode())]).integers(2))
+
+
+def test_a_wrong_answer_that_passes_by_luck_is_tried_on_other_seeds(lesson: Path) -> None:
+    path = lesson / "checks" / "test_all.py"
+    text = path.read_text(encoding="utf-8")
+    begin, end = text.index('    expect.equal("[duration(s) for s in (0'), text.index('@exercise("require')
+    drawing = "    if rng.integers(2):\n        expect.equal('duration(60)', '1:00')\n\n\n"
+    text = text[:begin] + drawing + text[end:]
+    node = next(n for n in map("test_duration_{}".format, range(99)) if drawn(1, n) < drawn(2, n))
+    path.write_text(text.replace("test_duration()", f"{node}(rng)"), encoding="utf-8")
+    wrong = '"""duration gives nothing."""\ndef duration(seconds):\n    return ()\n'
+    (lesson / "mutants" / "duration.py").write_text(wrong, encoding="utf-8")
+    lucky = next(seed for seed in range(3, 99) if not drawn(seed, node))
+    code, said = _gate(lesson, "--only", "mutants", "--seed", str(lucky))
+    assert "duration is caught on some seeds only: duration.py" in said
+    assert (code, f"seed {lucky}; 0 problems" in said) == (0, True)
 
 
 def test_what_cannot_be_asked_for(lesson: Path) -> None:

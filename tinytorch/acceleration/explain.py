@@ -14,7 +14,7 @@ from tinytorch.acceleration.passes.fuse import is_view
 from tinytorch.acceleration.passes.pipeline import PASSES
 from tinytorch.ops.spec import Spec
 from tinytorch.profiling import words
-from tinytorch.profiling.report.text import columned, wrapped
+from tinytorch.profiling.report.layout import columned, wrapped
 
 if TYPE_CHECKING:
     from tinytorch.acceleration.native.source import Planned

@@ -142,7 +142,11 @@ def is_steady(ratio: Ratio) -> bool:
 
 
 def latencies(event: Event, rounds: Sequence[Rounds], second: bool) -> dict[str, Interval]:
-    """Percentiles of single queries with their intervals, by part."""
+    """The p50, p90 and p99 of single queries of one program, with their intervals, by "part percentile".
+
+    They are those of the event's parts, of all processes, one after the other: `statistics.quantile` sees in
+    their order how alike they are. Neither rounds, which are medians, nor the control's queries count.
+    """
     found = {}
     for part in event.parts:
         runs = [one for one in rounds if one.part == part]

@@ -1,5 +1,7 @@
 """The one list of data sets: their names, their facts, and how to load or get them."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import sys
@@ -7,14 +9,16 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 from tinytorch.data.corpus import TextCorpus
-from tinytorch.data.download import Progress, download
 from tinytorch.data.images import ImageSet
 from tinytorch.data.sets import cifar10, digits, fashion, mnist, pydocs
 from tinytorch.data.sets.base import SPLITS, EmbeddedSet, Info, OutsideSet
 from tinytorch.errors import DataError
+
+if TYPE_CHECKING:
+    from tinytorch.data.download import Progress
 
 ImageName = Literal["digits", "fashion", "fashion-full", "mnist", "cifar10"]
 
@@ -103,6 +107,8 @@ def get(
     download from instead of the publisher's; checksums stay the publisher's. Raises DataError, leaving no
     half-written file.
     """
+    from tinytorch.data.download import download  # what fetches takes longer to import than all data does
+
     entry = _outside(name)
     target = data_folder() / name
     if source is not None:

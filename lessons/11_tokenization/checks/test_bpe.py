@@ -19,6 +19,8 @@ def test_merges_go_in_the_order_learned():
     expect.equal('tokenizer.encode_piece(b"abc")', [258])
     expect.equal('tokenizer.encode_piece(b"ab")', [257])
     expect.equal('tokenizer.encode_piece(b"xabbc")', [120, 257, 256])
+    tokenizer = BPETokenizer([(98, 99), (97, 98)])
+    expect.equal('tokenizer.encode_piece(b"abc")', [97, 256])  # though a-b is a token, and as long
 
 
 @exercise(*PIECE)

@@ -1,23 +1,21 @@
 """Answers step by step: plain loops, early returns, running values."""
 
 
-def quantile(samples, q, confidence=0.95):
-    if not (0.0 < q and q < 1.0):
-        raise ProfilingError(f"quantile {q}")
-    values = as_samples(samples, "quantile")
-    value = float(np.quantile(values, q))
-    n = len(values)
-    low, high = None, None
-    if n > 1:
-        below = np.array([v <= value for v in values])
-        size = int(n / inflation(below) + 1e-9) or 1
-        first, last = order_ranks(size, q, confidence)
-        ordered = np.sort(values)
-        if first != 0:
-            low = float(min(value, ordered[_spread(first, size, n) - 1]))
-        if last != size + 1:
-            high = float(max(value, ordered[-_spread(size + 1 - last, size, n)]))
-    return Estimate(value, low, high)
+def latencies(event, rounds, second):
+    found = {}
+    for part in event.parts:
+        times = []
+        for one in rounds:
+            if one.part != part:
+                continue
+            if second:
+                times.extend(one.second_queries)
+            else:
+                times.extend(one.first_queries)
+        for percent in (50, 90, 99):
+            at = statistics.quantile(times, percent / 100)
+            found[f"{part} p{percent}"] = Interval(value=at.value, low=at.low, high=at.high)
+    return found
 
 
 def paired_ratio(a, b):

@@ -1,22 +1,16 @@
 """Answers by NumPy: masks, matrices of comparisons, sums over arrays."""
 
 
-def quantile(samples, q, confidence=0.95):
-    values = as_samples(samples, "quantile")
-    if q <= 0 or q >= 1:
-        raise ProfilingError("q must lie between 0 and 1")
-    value = float(np.quantile(values, q))
-    if len(values) < 2:
-        return Estimate(value, None, None)
-    ordered, n = sorted(values.tolist()), len(values)
-    size = max(int(n / inflation(values <= value) + 1e-9), 1)
-    low_rank, high_rank = order_ranks(size, q, confidence)
-    low = high = None
-    if low_rank > 0:
-        low = min(ordered[_spread(low_rank, size, n) - 1], value)
-    if high_rank < size + 1:
-        high = max(ordered[::-1][_spread(size + 1 - high_rank, size, n) - 1], value)
-    return Estimate(value, low, high)
+def latencies(event, rounds, second):
+    which = "second_queries" if second else "first_queries"
+
+    def of(part, q):
+        times = np.concatenate([getattr(one, which) for one in rounds if one.part == part])
+        at = statistics.quantile(times, q)
+        return Interval(at.value, at.low, at.high)
+
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+    return {f"{part} {name}": of(part, q) for part in event.parts for name, q in shares.items()}
 
 
 def paired_ratio(a, b):

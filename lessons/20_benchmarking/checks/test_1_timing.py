@@ -5,127 +5,130 @@ import pytest
 from helpers import clock, lane
 from scipy.stats import binom
 
+from tinytorch.benchmarking.events import event
 from tinytorch.benchmarking.race import LEAST, race
+from tinytorch.benchmarking.result import Interval, Rounds
+from tinytorch.benchmarking.score import latencies
 from tinytorch.errors import ProfilingError
 from tinytorch.learn import expect
 from tinytorch.learn.expect import exercise
 from tinytorch.profiling.significance import paired_ratio
-from tinytorch.profiling.statistics import Estimate, inflation, quantile
+from tinytorch.profiling.statistics import inflation
 
 __all__ = ["clock"]
+SPRINT, DECATHLON = event("mlp_sprint"), event("transformer_decathlon")
 
-# ---------------------------------------------------------------- quantile
+# ---------------------------------------------------------------- latencies
+
+SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
-def enclosing(size, q, confidence=0.95):
-    """Ranks, from 1, of the two samples that enclose the quantile."""
-    tail = (1 - confidence) / 2
+def enclosing(size, q):
+    """Ranks, from 1, of the two samples that enclose the quantile in 95 of 100 cases."""
     below = binom.cdf(np.arange(size + 1), size, q)
-    return int((below < tail).sum()), int((below < 1 - tail).sum()) + 1
+    return int((below < 0.025).sum()), int((below < 0.975).sum()) + 1
 
 
 def mixed(n, q=0.5):
     """0 to n - 1 in an order in which neighbours say nothing of each other's side of the quantile."""
     orders = (np.random.default_rng(seed).permutation(n).astype(float) for seed in range(100))
-    return next(order.tolist() for order in orders if inflation(order <= np.quantile(order, q)) == 1.0)
+    return next(order for order in orders if inflation(order <= np.quantile(order, q)) == 1.0)
 
 
-@exercise("quantile")
-@pytest.mark.parametrize("q", [0.5, 0.9, 0.25])
-@pytest.mark.parametrize("n", [101, 202, 399])
-def test_two_samples_enclose_it(n, q):
-    times = mixed(n, q)
+def rounds_of(part, *processes, other=(9e9,), swap=False):
+    """Rounds of a part: by process, the queries of the second program; `swap`: of the first."""
+    found = []
+    for number, queries in enumerate(processes):
+        pair = (tuple(queries), tuple(other)) if swap else (tuple(other), tuple(queries))
+        found.append(Rounds(part, number, (1e7,) * 5, (2e7,) * 5, *pair))
+    return found
+
+
+@exercise("latencies")
+@pytest.mark.parametrize("name", SHARES)
+@pytest.mark.parametrize("n", [160, 399])
+def test_two_queries_enclose_a_percentile(name, n):
+    q = SHARES[name]
+    rounds = rounds_of("classify", mixed(n, q))
     first, last = enclosing(n, q)
-    want = Estimate(float(np.quantile(times, q)), float(first - 1), float(last - 1))
-    expect.equal("quantile(times, q)", want)
-
-
-@exercise("quantile")
-def test_confidence_is_asked_for():
-    times = mixed(202)
-    first, last = enclosing(202, 0.5, 0.5)
-    want = Estimate(100.5, float(first - 1), float(last - 1))
-    expect.equal("quantile(times, 0.5, confidence=0.5)", want)
-
-
-@exercise("quantile")
-@pytest.mark.parametrize(
-    ("n", "q", "low", "high"), [(40, 0.99, True, False), (40, 0.01, False, True), (4, 0.5, False, False)]
-)
-def test_an_end_that_no_sample_bounds_is_none(n, q, low, high):
-    times = mixed(n, q)
-    found = expect.value("quantile(times, q)")
-    expect.true(
-        "(found.low is not None) == low",
-        f"the lower end is {'a sample' if low else 'None'}",
-        found=found,
-        low=low,
-    )
-    expect.true(
-        "(found.high is not None) == high",
-        f"the upper end is {'a sample' if high else 'None'}",
-        found=found,
-        high=high,
+    high = float(last - 1) if last <= n else None
+    want = Interval(float(np.quantile(np.arange(n), q)), float(first - 1), high)
+    expect.equal(
+        "latencies(event, rounds, True)[key]", want, event=SPRINT, rounds=rounds, key=f"classify {name}"
     )
 
 
-@exercise("quantile")
-def test_samples_that_are_alike_count_less():
-    times = np.repeat(mixed(400), 10).tolist()
-    found = expect.value("quantile(times, 0.5)")
-    alone = expect.value("quantile(one_by_one, 0.5)", one_by_one=times[::10])
-    what = "each time is there ten times in a row, so that 4,000 say as much as 400 do"
-    width, usual = found.high - found.low, alone.high - alone.low
+@exercise("latencies")
+def test_an_end_that_no_query_bounds_is_none():
+    rounds = rounds_of("classify", mixed(40, 0.99))
+    found = expect.value("latencies(event, rounds, True)", event=SPRINT, rounds=rounds)
+    at = found["classify p99"]
+    expect.true("at.low is not None and at.high is None", "40 queries bound no p99 from above", at=at)
+    alone = rounds_of("classify", [3.0])
+    found = expect.value("latencies(event, rounds, True)", event=SPRINT, rounds=alone)
+    expect.equal("set(found.values())", {Interval(3.0, None, None)}, found=found)
+
+
+@exercise("latencies")
+@pytest.mark.parametrize("second", [False, True])
+def test_each_program_has_its_own(second):
+    mine, other = mixed(101), mixed(101) + 1000
+    rounds = rounds_of("classify", mine, other=other)
+    found = expect.value("latencies(event, rounds, second)", event=SPRINT, rounds=rounds, second=second)
+    expect.close("found['classify p50'].value", 50.0 if second else 1050.0, 1e-12, 0, found=found)
+
+
+@exercise("latencies")
+def test_each_part_has_its_own(rng):
+    score, generate = rng.permutation(200) + 1.0, rng.permutation(100) + 5000.0
+    rounds = rounds_of("score", score) + rounds_of("generate", generate)
+    rounds += rounds_of("offline", score + 1e5) + rounds_of("control score", score + 1e5)
+    rounds = [rounds[i] for i in rng.permutation(len(rounds))]
+    found = expect.value("latencies(event, rounds, True)", event=DECATHLON, rounds=rounds)
+    expect.equal(
+        "sorted(found)", sorted(f"{p} {n}" for p in ("score", "generate") for n in SHARES), found=found
+    )
+    for part, times in (("score", score), ("generate", generate)):
+        for name, q in SHARES.items():
+            key = f"{part} {name}"
+            expect.close("found[key].value", np.quantile(times, q), 1e-12, 0, found=found, key=key)
+
+
+@exercise("latencies")
+def test_queries_of_all_processes_count():
+    times = mixed(303)
+    rounds = rounds_of("classify", times[:100], times[100:150], times[150:])
+    first, last = enclosing(303, 0.5)
+    want = Interval(151.0, float(first - 1), float(last - 1))
+    expect.equal("latencies(event, rounds, True)['classify p50']", want, event=SPRINT, rounds=rounds)
+
+
+@exercise("latencies")
+def test_a_slow_process_widens_the_interval():
+    quick, slow = mixed(100), mixed(100) + 1000
+    apart = rounds_of("classify", quick, quick, slow, slow)
+    together = rounds_of("classify", np.stack([quick, slow, quick, slow], 1).ravel())
+    found = expect.value("latencies(event, rounds, True)", event=SPRINT, rounds=apart)["classify p90"]
+    among = expect.value("latencies(event, rounds, True)", event=SPRINT, rounds=together)["classify p90"]
+    what = "queries of one process are alike: 200 of a slow one say less than 200 among quick ones"
+    expect.true(
+        "found.high is None or found.high - found.low > among.high - among.low",
+        what,
+        found=found,
+        among=among,
+    )
+
+
+@exercise("latencies")
+def test_queries_that_are_alike_count_less():
+    times = np.repeat(mixed(200), 10)
+    found = expect.value("latencies(event, rounds, True)", event=SPRINT, rounds=rounds_of("classify", times))
+    alone = expect.value(
+        "latencies(event, rounds, True)", event=SPRINT, rounds=rounds_of("classify", times[::10])
+    )
+    width, usual = (at["classify p50"].high - at["classify p50"].low for at in (found, alone))
+    what = "each time is there ten times in a row, so that 2,000 say as much as 200 do"
     expect.true("0.6 * usual < width < 1.6 * usual", what, width=width, usual=usual)
-    expect.true("found.low <= found.value <= found.high", "the estimate lies inside", found=found)
-
-
-@exercise("quantile")
-def test_upside_down_the_ends_change_places():
-    times = np.repeat(mixed(40), 10) + np.tile(np.arange(10) / 16, 40)
-    found = expect.value("quantile(times, 0.5)")
-    turned = expect.value("quantile(-times, 0.5)", times=times)
-    expect.equal("(turned.low, turned.high)", (-found.high, -found.low), turned=turned, found=found)
-
-
-@exercise("quantile")
-def test_one_sample_has_no_interval():
-    for q in (0.01, 0.5, 0.9):
-        expect.equal("quantile([3.0], q)", Estimate(3.0, None, None), q=q)
-
-
-@exercise("quantile")
-def test_two_samples_may_have_one_end():
-    expect.equal("quantile([1.0, 2.0], 0.9)", Estimate(1.9, 1.0, None))
-
-
-@exercise("quantile")
-@pytest.mark.parametrize("q", [0.0, 1.0, -0.5, 95.0])
-def test_a_share_is_between_0_and_1(q):
-    expect.raises("quantile([1.0, 2.0], q)", ProfilingError)
-
-
-@exercise("quantile")
-def test_the_estimate_is_never_outside():
-    for n in (5, 6, 7, 12, 30):
-        times = mixed(n)
-        for q in (0.1, 0.5, 0.8):
-            found = expect.value("quantile(times, q)", q=q)
-            low = -np.inf if found.low is None else found.low
-            high = np.inf if found.high is None else found.high
-            expect.true(
-                "low <= found.value <= high", "the estimate lies inside", found=found, low=low, high=high
-            )
-
-
-@exercise("quantile")
-def test_it_holds_as_often_as_it_says(rng):
-    held = 0
-    for _ in range(300):
-        times = rng.exponential(size=60)
-        found = expect.value("quantile(times, 0.5)")
-        held += found.low <= np.log(2) <= found.high
-    expect.true("held >= 0.9 * 300", "the true median lies inside in 95 of 100 cases or more", held=held)
 
 
 # ---------------------------------------------------------------- paired_ratio

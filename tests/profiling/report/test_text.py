@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.profiling.profiles import HOSTILE, gpt, one_run, plain_callable
 from tinytorch import console
 from tinytorch.profiling.profile import ModuleRow, Profile
+from tinytorch.profiling.report.layout import COLUMNS, columned, shortened
 from tinytorch.profiling.report.outline import families, groups, outline, verdict
-from tinytorch.profiling.report.text import COLUMNS, columned, shortened
 from tinytorch.profiling.statistics import Estimate
 
 

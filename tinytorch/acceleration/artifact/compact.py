@@ -22,7 +22,7 @@ import numpy as np
 from tinytorch.acceleration.artifact import ways
 from tinytorch.acceleration.artifact.codings import Content, Layout
 from tinytorch.acceleration.artifact.document import one_line
-from tinytorch.acceleration.artifact.range_coder import MOST_WIDTH
+from tinytorch.acceleration.artifact.range_coder import MOST_WIDTH, expect
 from tinytorch.acceleration.artifact.ways import CODINGS, FIRST, Coding
 from tinytorch.errors import ProgramError
 
@@ -146,6 +146,7 @@ class Unpacking:
         self._file = file
         self.index, self.start = _checked(file, size, most)
         self.size = sum(part.size for part in self.index.parts)
+        expect(sum(part.size for part in self.index.parts if part.coding in ways.OURS))
         self._next, self._left = 0, memoryview(b"")
 
     def read(self, size: int, /) -> bytes:

@@ -11,7 +11,6 @@ from typing import Any, TypeAlias, get_type_hints
 
 import numpy as np
 
-from tinytorch.acceleration.artifact.registry import OPS
 from tinytorch.errors import ProgramError
 from tinytorch.ops.base import Op
 from tinytorch.ops.index import Key
@@ -84,7 +83,7 @@ def decode_op(kind: type[Op], raw: bytes) -> Op:
         canonical = _dump(found) == raw
     except (ValueError, RecursionError) as error:
         raise ProgramError(f"its fields are not JSON: {type(error).__name__}") from None
-    declared = _SCHEMAS[kind]
+    declared = _schema(kind)
     if not isinstance(found, dict) or found.keys() != declared.keys():
         raise ProgramError(f"its fields are {_shown(found)}; expected {', '.join(declared) or 'none'}")
     if not canonical:  # a key twice, spaces, 1e0 for 1.0: a program has one form
@@ -196,11 +195,14 @@ _DECODERS: dict[Any, Decoder] = {
 }
 
 
+_SCHEMAS: dict[type[Op], dict[str, Decoder]] = {}
+"""Of the ops that were met: to look at all of them takes longer than to read a program."""
+
+
 def _schema(kind: type[Op]) -> dict[str, Decoder]:
     """How to read each field of an op, from the types that its class declares."""
-    hints = get_type_hints(kind)
-    declared: tuple[Field[Any], ...] = fields(kind) if is_dataclass(kind) else ()
-    return {field.name: _DECODERS[hints[field.name]] for field in declared}
-
-
-_SCHEMAS = {kind: _schema(kind) for kind in OPS.values()}
+    if kind not in _SCHEMAS:
+        hints = get_type_hints(kind)
+        declared: tuple[Field[Any], ...] = fields(kind) if is_dataclass(kind) else ()
+        _SCHEMAS[kind] = {field.name: _DECODERS[hints[field.name]] for field in declared}
+    return _SCHEMAS[kind]

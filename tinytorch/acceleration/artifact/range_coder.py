@@ -24,7 +24,7 @@ Bytes: TypeAlias = NDArray[np.uint8]
 
 MOST_WIDTH = 2**20
 """Symbols in a row, at most: the coder counts for each column."""
-LOADING, ALONE = 1.0, 2**9
+LOADING, ALONE = 1.0, 2**4
 """Seconds that it takes to load the compiler, until which Python codes; and symbols that it always does."""
 _TOP, _BYTE = 40, 32  # bits of the interval's ends, and of what is below their first byte
 _FINE, _BITS = 22, 16  # bits in which a likelihood is learnt, and in which it divides the interval
@@ -161,6 +161,11 @@ def decoded(stream: bytes, count: int, *, half: int = 127, width: int = 0, lag: 
     return symbols
 
 
+def expect(symbols: int) -> None:
+    """Say that so many symbols will be decoded: of many, the first are not for Python either."""
+    _Worker.expects(symbols)
+
+
 def most_symbols(size: int) -> int:
     """How many symbols a stream of some bytes can have: each takes part of the interval away."""
     return (size + _TOP // 8) * 23_000
@@ -200,15 +205,24 @@ def _run(coder: list[int], stream: bytearray, symbols: bytearray, rule: tuple[in
 class _Worker:
     """Who codes: Python, until that would take longer than to load the compiler, or on few symbols."""
 
-    seconds, symbols = 0.0, 0
+    seconds, symbols, loads = 0.0, 0, False
     guess = 1e-5
     """Seconds of a symbol, before there is one to go by: those that are rarely 0 take several steps."""
 
     @classmethod
     def compiles(cls, count: int) -> bool:
         """Whether some symbols more are for the compiler."""
-        each = cls.seconds / cls.symbols if cls.symbols else cls.guess
-        return count > ALONE and cls.seconds + count * each > LOADING and has_numba()
+        worth = cls.loads or cls.seconds + cls._expected(count) > LOADING
+        return count > ALONE and worth and has_numba()
+
+    @classmethod
+    def expects(cls, count: int) -> None:
+        """Load the compiler at once if so many symbols are to come that Python would take longer."""
+        cls.loads = cls.loads or cls._expected(count) > LOADING
+
+    @classmethod
+    def _expected(cls, count: int) -> float:
+        return count * (cls.seconds / cls.symbols if cls.symbols else cls.guess)
 
     @classmethod
     def coded(cls, count: int, seconds: float) -> None:

@@ -62,7 +62,7 @@ def smallest(content: bytes, layout: Layout) -> tuple[Way, bytes]:
         begin = len(content) // size // 2 * size - SAMPLE // 2 // size * size
         sample = content[max(0, begin) :][: max(1, SAMPLE // size) * size]
         slow = MARGIN if len(content) > LONG else 1.0
-        lengths = {way: _length(sample, way) * (slow if way[0] in _OURS else 1.0) for way in ways}
+        lengths = {way: _length(sample, way) * (slow if way[0] in OURS else 1.0) for way in ways}
         ways = list(takewhile(lambda way: way[0] != "raw", sorted(ways, key=lambda way: lengths[way])))
     most = len(ways) if len(content) <= SAMPLE else 1 if len(content) > LONG else 2
     coded = ((way, encode(content, way)) for way in ways)
@@ -232,4 +232,5 @@ _DECODERS: Mapping[Coding, Callable[[bytes, int, Layout], Content]] = {
     "gaps": codings.of_gaps,
     "map": codings.of_map,
 }
-_OURS = ("range", "book", "gaps", "map")
+OURS = ("range", "book", "gaps", "map")
+"""Codings whose symbols the range coder codes."""

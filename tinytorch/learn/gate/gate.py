@@ -9,7 +9,8 @@ answers fail (empty), and of mutants that a library makes at least 90 % fail, th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +26,7 @@ from tinytorch.learn.work import Piece, functions, parse, pieces_of
 
 KILLED = 0.9  # of the generated mutants, at least
 LINES = 25  # of an exercise's body, about: a few more are let pass
-MORE_SEEDS = 2  # on which the reference and the alternatives are run besides the day's
+MORE_SEEDS = (1, 2)  # on which right answers are run besides the day's, and wrong ones that passed on it
 OF_FILES = ("form", "readme")  # parts that run no checks
 WRONG = ("mutants", "empty", "generated")  # parts of which each answer is wrong; an exercise's run together
 PARTS = (*OF_FILES, "reference", "stubs", "alternatives", "later", *WRONG)
@@ -96,7 +97,7 @@ class Gate:
 
     def reference(self, lesson: Lesson) -> Iterator[Job]:
         """The reference passes, on the seed of the day and on others."""
-        for seed in (self.seed, *range(1, 1 + MORE_SEEDS)):
+        for seed in (self.seed, *MORE_SEEDS):
             yield self._job(lesson, "reference", [], True, f"seed {seed}", seed=seed, stop=False)
         job = self._job(lesson, "reference", self._pasted(lesson), True, "a work file of all", stop=False)
         job.note.all_run = True
@@ -132,7 +133,7 @@ class Gate:
     def alternatives(self, lesson: Lesson) -> Iterator[Job]:
         """Right answers that are written differently pass, on several seeds."""
         for path in _files(lesson, "alternatives"):
-            for seed in (self.seed, *range(1, 1 + MORE_SEEDS)):
+            for seed in (self.seed, *MORE_SEEDS):
                 pieces = _pieces(lesson, path)
                 yield self._job(
                     lesson, "alternatives", pieces, True, f"{path.name}, seed {seed}", seed=seed, stop=False
@@ -168,11 +169,17 @@ class Gate:
         job.note.batch = batch
         return job
 
-    def _with_all_checks(self, lesson: Lesson, mutant: made.Mutant, file: Path) -> Job:
-        """A run of all checks of the lesson, the exercise's first, with the package imported anew."""
-        pieces = _pieces(lesson, file)
-        job = self._job(lesson, mutant.part, pieces, None, mutant.change, first=mutant.exercise.name)
-        job.note.mutant = mutant
+    def _with_all_checks(
+        self, lesson: Lesson, mutant: made.Mutant, file: Path, seeds: Sequence[int] | None = None
+    ) -> Job:
+        """A run of all checks of the lesson, the exercise's first, with the package imported anew.
+
+        `seeds`: those to try, one after the other, until one fails it; the day's and others by default.
+        """
+        first, *rest = (self.seed, *MORE_SEEDS) if seeds is None else seeds
+        pieces, name = _pieces(lesson, file), mutant.exercise.name
+        job = self._job(lesson, mutant.part, pieces, None, mutant.change, first=name, seed=first)
+        job.note.mutant, job.note.file, job.note.seeds = mutant, file, rest
         return job
 
     def _write(self, mutant: made.Mutant, number: int) -> Path:
@@ -213,7 +220,12 @@ class Gate:
         if note.batch:
             return self._enter_batch(job, report)
         if note.mutant is not None:
+            if failure is None and note.seeds:
+                return [self._with_all_checks(job.lesson, note.mutant, note.file, note.seeds)]
             self._enter_mutant(job.lesson, note.mutant, killed=failure is not None)
+            if failure is not None and report.seed != self.seed:
+                chance = f"{note.mutant.exercise.name} is caught on some seeds only: {note.mutant.change}"
+                self.verdict(job.lesson, note.mutant.part).notes.append(chance)
             return []
         verdict = self.verdict(job.lesson, note.part)
         verdict.done += 1
@@ -299,14 +311,16 @@ class Gate:
 class Note:
     """What a run is for and what it must come to: pass (True), or fail by this name.
 
-    `batch`, `mutant`: the wrong answers that it is for, which must fail, or the single one; `all_run`:
-    whether each exercise must have run.
+    `batch`, `mutant`: the wrong answers that it is for, which must fail, or the single one, which stands in
+    `file` and may be tried on more `seeds`; `all_run`: whether each exercise must have run.
     """
 
     part: str
     want: Literal[True] | str | None
     batch: list[made.Mutant] = field(default_factory=list)
     mutant: made.Mutant | None = None
+    file: Path = Path()
+    seeds: Sequence[int] = ()
     all_run: bool = False
 
 
@@ -334,11 +348,10 @@ def _pieces(lesson: Lesson, path: Path) -> list[Piece]:
 
 def run_gate(gate: Gate, parts: Sequence[str], workers: int, on_done: Callable[[], None]) -> None:
     """Run the parts that are asked for; the verdicts are in the gate afterwards."""
-    for lesson in gate.lessons:
-        for part in OF_FILES:
-            if part in parts:
-                getattr(gate, part)(lesson)
-                on_done()
+    of_files = [(part, lesson) for part in OF_FILES if part in parts for lesson in gate.lessons]
+    with ThreadPoolExecutor(workers) as pool:  # each waits for processes that run a text's snippets
+        for _ in pool.map(lambda one: getattr(gate, one[0])(one[1]), of_files):
+            on_done()
     right = [part for part in parts if part not in (*OF_FILES, *WRONG)]
     jobs = (
         job
@@ -346,11 +359,11 @@ def run_gate(gate: Gate, parts: Sequence[str], workers: int, on_done: Callable[[
         for runs in (*(getattr(gate, part)(lesson) for part in right), gate.wrong(lesson, parts))
         for job in runs
     )
-    follow: list[Job] = []
-    for job, report in run_all(jobs, workers):
-        follow += gate.enter(job, report)
-        on_done()
-    for job, report in run_all(follow, workers):
-        gate.enter(job, report)
-        on_done()
+    waiting: Iterable[Job] = jobs
+    while waiting:
+        follow: list[Job] = []
+        for job, report in run_all(waiting, workers):
+            follow += gate.enter(job, report)
+            on_done()
+        waiting = follow
     gate.conclude()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tinytorch.profiling import words
 from tinytorch.profiling.counting.flops import FLOPs, ModuleWork
-from tinytorch.profiling.report.text import columned, one_line, wrapped
+from tinytorch.profiling.report.layout import columned, one_line, wrapped
 
 MOST_LINES = 60
 MOST_OPS = 12

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from tinytorch.errors import ProfilingError
 from tinytorch.profiling import words
 from tinytorch.profiling.profile import ModuleRow, Profile
+from tinytorch.profiling.report.layout import columned, one_line, wrapped
 from tinytorch.profiling.report.outline import FOLD, label
-from tinytorch.profiling.report.text import columned, one_line, wrapped
 from tinytorch.profiling.significance import RatioTest, holm, ratio
 from tinytorch.profiling.statistics import Estimate
 

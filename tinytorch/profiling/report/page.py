@@ -15,12 +15,12 @@ from tinytorch.profiling.report import html
 from tinytorch.profiling.report.chart_roofline import roofline
 from tinytorch.profiling.report.chart_series import distribution, memory_timeline, run_order
 from tinytorch.profiling.report.icicle import icicle
+from tinytorch.profiling.report.layout import one_line
 from tinytorch.profiling.report.outline import PASSES, Line, groups, outline, verdict
 from tinytorch.profiling.report.text import (
     MOST_GROUPS,
     Column,
     names_of,
-    one_line,
     remarks,
     spread,
     tree_columns,

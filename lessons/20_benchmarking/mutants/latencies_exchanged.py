@@ -1,0 +1,12 @@
+"""latencies gives those of the other program."""
+
+
+def latencies(event, rounds, second):
+    found = {}
+    for part in event.parts:
+        runs = [one for one in rounds if one.part == part]
+        times = [t for run in runs for t in (run.first_queries if second else run.second_queries)]
+        for name, q in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99)):
+            at = statistics.quantile(times, q)
+            found[f"{part} {name}"] = Interval(at.value, at.low, at.high)
+    return found
