@@ -89,11 +89,12 @@ def measure(
     `seed`: of all random choices, drawn after the entry is hashed unless a result is checked again.
     `verified`: an organiser measures. `on_estimate`: called once, with what the first process showed. What
     is wrong with the entry stands in the result. `base`: another program in the baseline's place, whose
-    result is on no board. `compiled`: takes what boxes compiled, for `compare`. Raises BenchmarkError for
-    what is wrong with the machine.
+    result is on no board. `compiled`: what boxes compiled of the same entry before; it takes what these did,
+    for `compare` or another call. Raises BenchmarkError for what is wrong with the machine.
     """
     with boxes(strict) as box:
         plan = plan_for(event(entry.description.event), quick)
+        box.keep_compiled(compiled or {})
         found = Measurement(entry, plan, box, private, seed, verified, on_estimate, base).run()
         if compiled is not None:
             compiled |= box.compiled()
@@ -190,7 +191,8 @@ class Measurement:
             *(self.task("quality", program=program, inputs=path) for program in self.programs.values())
         )
         (base, outputs), (own, outcome) = answers
-        self.box.keep_compiled(outcome)
+        for compiled in (outputs, outcome):
+            self.box.keep_compiled(compiled)
         if not all_finite([outcome[name] for name in given]):
             self.reasons.append("outputs are not finite: NaN or infinity is no answer")
             return

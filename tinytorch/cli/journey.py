@@ -14,7 +14,7 @@ ALL = "all"
 
 @click.command(name="journey")
 @click.argument("model", default=ALL, metavar="[mlp|cnn|gpt|all]")
-@click.option("--quick", is_flag=True, help="Fewer steps, a part of the test data: three or four minutes.")
+@click.option("--quick", is_flag=True, help="Fewer steps, a part of the test data: about three minutes.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -35,7 +35,7 @@ ALL = "all"
 def command(model: str, quick: bool, out: Path, seed: int, threads: int, picture: Path | None) -> None:
     """Train an MLP and a CNN on images and a GPT on text; then make them fast, small, and compete.
 
-    All three take about 7 minutes on two free cores. The report is one page that needs nothing else,
+    All three take about 10 minutes on two free cores. The report is one page that needs nothing else,
     index.html, with all figures in journey.json beside it.
     """
     from tinytorch import models

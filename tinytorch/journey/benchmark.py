@@ -22,6 +22,7 @@ from tinytorch.journey.quantize import data_of, part_of
 from tinytorch.journey.stage import Journey, Stage
 from tinytorch.models import GPT
 from tinytorch.nn.module import Module
+from tinytorch.ops.spec import Array
 from tinytorch.profiling import words
 from tinytorch.profiling.statistics import Estimate
 from tinytorch.quantization.samples import figures_of, splits_for
@@ -71,10 +72,11 @@ class BenchmarkStage(Stage[Benchmarked]):
         console.notice(f"benchmark {model}: the model as optimised so far, in {event.title}")
         final = program_for(event, chosen(journey, event, model))
         whole = program_for(event, trained)
-        result, why = entered(event, final), ""
+        compiled: dict[str, Array] = {}
+        result, why = entered(event, final, compiled), ""
         if result is None or not result.valid:
             why = "; ".join(result.reasons) if result else "no weights of a baseline ship"
-            result = _measured(event, final, whole)
+            result = _measured(event, final, whole, compiled)
         return found_in(result, why, _energy(event, whole, final))
 
     def figures(self, result: Benchmarked) -> dict[str, str]:
@@ -107,18 +109,18 @@ def chosen(journey: Journey, event: Event, name: str) -> Module:
     return min(good, key=lambda made: len(canonical(program_for(event, made))), default=trained)
 
 
-def entered(event: Event, final: Graph) -> Result | None:
-    """The result of a program in its event; None where no baseline ships."""
+def entered(event: Event, final: Graph, compiled: dict[str, Array] | None = None) -> Result | None:
+    """The result of a program in its event; None where no baseline ships. `compiled`: see `measure`."""
     try:
         baseline_model(event)
     except CheckpointError:
         return None
-    return _measured(event, final, None)
+    return _measured(event, final, None, compiled)
 
 
-def _measured(event: Event, final: Graph, base: Graph | None) -> Result:
+def _measured(event: Event, final: Graph, base: Graph | None, compiled: dict[str, Array] | None) -> Result:
     says = described({"event": event.name, "team": "journey", "description": "what the journey made"})
-    return measure(Entry(says, canonical(final)), quick=True, base=base)[0]
+    return measure(Entry(says, canonical(final)), quick=True, base=base, compiled=compiled)[0]
 
 
 def found_in(result: Result, why: str, energy: tuple[float, float] | None) -> Benchmarked:

@@ -11,6 +11,7 @@ from tinytorch.acceleration.runner import Interpreted
 from tinytorch.autograd import no_grad
 from tinytorch.nn.module import Module
 from tinytorch.profiling.statistics import Estimate
+from tinytorch.profiling.timing.compare import compare
 from tinytorch.profiling.timing.comparison import SLOWER
 from tinytorch.tensor import Tensor
 from tinytorch.training.metrics import evaluating
@@ -35,8 +36,6 @@ class Race:
 
 def race(before: Module, after: Module, *inputs: Tensor, rounds: int = ROUNDS, seed: int = 0) -> Race:
     """Both modules compiled, on the same inputs, in turns in random order."""
-    from tinytorch.profiling.timing.compare import compare  # programs on codes are run without it
-
     with evaluating(before), evaluating(after), no_grad():
         ways = [compile(module) for module in (before, after)]
         for way in ways:

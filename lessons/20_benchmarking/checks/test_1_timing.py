@@ -35,13 +35,10 @@ def mixed(n, q=0.5):
     return next(order for order in orders if inflation(order <= np.quantile(order, q)) == 1.0)
 
 
-def rounds_of(part, *processes, other=(9e9,), swap=False):
-    """Rounds of a part: by process, the queries of the second program; `swap`: of the first."""
-    found = []
-    for number, queries in enumerate(processes):
-        pair = (tuple(queries), tuple(other)) if swap else (tuple(other), tuple(queries))
-        found.append(Rounds(part, number, (1e7,) * 5, (2e7,) * 5, *pair))
-    return found
+def rounds_of(part, *processes, other=(9e9,)):
+    """Rounds of a part: by process, the queries of the second program, beside `other` ones of the first."""
+    medians = (1e7,) * 5, (2e7,) * 5
+    return [Rounds(part, i, *medians, tuple(other), tuple(queries)) for i, queries in enumerate(processes)]
 
 
 @exercise("latencies")

@@ -163,7 +163,7 @@ def decoded(stream: bytes, count: int, *, half: int = 127, width: int = 0, lag: 
 
 def expect(symbols: int) -> None:
     """Say that so many symbols will be decoded: of many, the first are not for Python either."""
-    _Worker.expects(symbols)
+    _Worker.loads = _Worker.loads or _Worker.expected(symbols) > LOADING
 
 
 def most_symbols(size: int) -> int:
@@ -206,22 +206,19 @@ class _Worker:
     """Who codes: Python, until that would take longer than to load the compiler, or on few symbols."""
 
     seconds, symbols, loads = 0.0, 0, False
+    """Of what Python has coded; and whether more is known to come than it should code."""
     guess = 1e-5
     """Seconds of a symbol, before there is one to go by: those that are rarely 0 take several steps."""
 
     @classmethod
     def compiles(cls, count: int) -> bool:
         """Whether some symbols more are for the compiler."""
-        worth = cls.loads or cls.seconds + cls._expected(count) > LOADING
+        worth = cls.loads or cls.seconds + cls.expected(count) > LOADING
         return count > ALONE and worth and has_numba()
 
     @classmethod
-    def expects(cls, count: int) -> None:
-        """Load the compiler at once if so many symbols are to come that Python would take longer."""
-        cls.loads = cls.loads or cls._expected(count) > LOADING
-
-    @classmethod
-    def _expected(cls, count: int) -> float:
+    def expected(cls, count: int) -> float:
+        """Seconds that Python would take for some symbols."""
         return count * (cls.seconds / cls.symbols if cls.symbols else cls.guess)
 
     @classmethod
